@@ -1,0 +1,79 @@
+# Every command a person types. `make` alone prints them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --group build
+SOURCES := lakehouse tests $(wildcard benchmarks)
+
+# Compiled modules make every command start sooner, also where the environment forbids them.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs bench lock clean
+.DELETE_ON_ERROR:
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime ## Load sample logs of three sites and fourteen days, query them, explain what happened
+	@$(BIN)/python -m lakehouse.demo
+
+test: lint ## Run all tests that need no cluster: linters, types, pytest with warnings as errors, coverage
+	$(BIN)/python -m pytest -W error --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style, formatting and types
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+
+format: $(VENV)/.dev ## Sort imports, fix what can be fixed, format the code
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+docs: $(VENV)/.dev ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.bench ## Measure speed and memory and print tables (takes a while; see docs/benchmarks.md)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+lock: $(VENV)/.dev ## Pin the newest versions that pyproject.toml allows in the lock files
+	$(UV_COMPILE) --upgrade --output-file requirements.lock
+	$(UV_COMPILE) --upgrade --group dev --group docs --constraint requirements.lock --output-file requirements-dev.lock
+	$(UV_COMPILE) --upgrade --group bench --constraint requirements.lock --output-file requirements-bench.lock
+
+clean: ## Remove the virtual environment, the demo, caches and everything that was built
+	rm -rf $(VENV) demo-lakehouse site build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find lakehouse tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$$($(PYTHON) --version) is too old: name Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: run 'apt-get install python3-venv' (Debian, Ubuntu) and try again" >&2; \
+		exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The package itself is installed in place, so that its code is what is in this folder.
+$(VENV)/.runtime: $(VENV)/.created requirements.lock pyproject.toml
+	@echo "Installing what lakehouse needs (requirements.lock)"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@echo "Installing what tests and documentation need (requirements-dev.lock)"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.runtime requirements-bench.lock
+	@echo "Installing what benchmarks compare with (requirements-bench.lock)"
+	@$(PIP) install --require-hashes -r requirements-bench.lock
+	@touch $@

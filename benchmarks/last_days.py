@@ -1,0 +1,127 @@
+"""The query for the last 20 days with 20 days stored and with 3,650: from the table, and from what was published."""
+
+import shutil
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.home import settings_of
+from benchmarks.measure import timed
+from benchmarks.options import Options
+from benchmarks.report import Report, shout
+from benchmarks.samples import END, SEED
+from lakehouse.datasets import get_dataset
+from lakehouse.engines import duckdb as engine
+from lakehouse.inputs import find_inputs
+from lakehouse.intake import Options as LoadOptions
+from lakehouse.load import Loader, Request
+from lakehouse.publish import Publisher
+from lakehouse.reading import Reader
+from lakehouse.sample import write_sample
+from lakehouse.settings import Settings
+
+LAST = 20
+DAYS, QUICK_DAYS = (LAST, 3650), (LAST, 25)
+ROWS_A_DAY, QUICK_ROWS_A_DAY = 100, 10
+TIMES = 7
+GOAL = 1.2
+VIEW = "SELECT * FROM api_logs_last_20_days"
+FILTER = f"SELECT * FROM api_logs WHERE date > DATE '{END}' - {LAST}"
+GLOB = """
+SELECT * FROM read_parquet('{place}/*/daily_logs_0.parquet', HIVE_PARTITIONING = 1) WHERE date IN (
+    SELECT DISTINCT(date) FROM read_parquet('{place}/*/daily_logs_0.parquet', HIVE_PARTITIONING = 1) ORDER BY date DESC LIMIT 20)
+"""
+Measured = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where tables and published files lie: an address, and the settings that reach it."""
+
+    name: str
+    address: str
+    environment: dict[str, str]
+
+
+def run(options: Options) -> list[Report]:
+    """Measure; see docs/benchmarks.md."""
+    sizes, rows = (QUICK_DAYS, QUICK_ROWS_A_DAY) if options.quick else (DAYS, ROWS_A_DAY)
+    notes = [f"Goal: at most {GOAL:g} times."]
+    lines: list[tuple[str, ...]] = []
+    with ExitStack() as stack:
+        places = [_Place("folder", str(options.folder / "stored"), {})]
+        try:
+            places.append(stack.enter_context(_s3(options.folder)))
+        except _S3MissingError as error:
+            shout(f"S3 is left out: {error}")
+            notes.append("There was no S3 server.")
+        for place in places:
+            few, many = (_measure(options.folder, place, days, rows) for days in sizes)
+            lines += [
+                (f"{query}, {place.name}", _milliseconds(few[query]), _milliseconds(many[query]), _ratio(few[query], many[query]))
+                for query in few
+            ]
+    title = f"The last {LAST} days of api_logs, {rows} rows a day, median of {TIMES}"
+    headings = ("query", *(f"{days:,} days stored, ms" for days in sizes), "ratio")
+    return [Report("last-days", title, headings, lines, notes)]
+
+
+class _S3MissingError(Exception):
+    pass
+
+
+@contextmanager
+def _s3(folder: Path) -> Iterator[_Place]:
+    """The S3 server of the tests; raises _S3MissingError where it cannot be had."""
+    try:
+        from tests.s3server import GoMissingError, running_server, versitygw
+    except ImportError as error:
+        raise _S3MissingError(f"{error}: run this in the repository's folder, after make lint") from error
+    try:
+        versitygw()
+    except GoMissingError as error:
+        raise _S3MissingError(str(error)) from error
+    home = folder / "s3"
+    home.mkdir()
+    with running_server(home) as server:
+        keys = {"LAKEHOUSE_S3_ACCESS_KEY_ID": server.access_key, "LAKEHOUSE_S3_SECRET_ACCESS_KEY": server.secret_key}
+        yield _Place("S3", f"s3://{server.bucket}", {**server.environment(), **keys})
+
+
+def _measure(folder: Path, place: _Place, days: int, rows: int) -> Measured:
+    home = folder / f"{place.name}-{days}"
+    address = f"{place.address}/{days}"
+    settings = settings_of(home, {**place.environment, "LAKEHOUSE_WAREHOUSE": f"{address}/warehouse"})
+    _fill(settings, home / "logs", days, rows)
+    Publisher(settings, "api_logs", f"{address}/published").run()
+    glob = GLOB.format(place=f"{address}/published")
+    expected = Reader(settings).sql(FILTER).num_rows
+    with closing(Reader(settings).connect()) as connection:
+        answers: dict[str, Callable[[], Any]] = {
+            "table, filter on date": lambda: engine.run(connection, FILTER),
+            "table, view of the last 20 days": lambda: engine.run(connection, VIEW),
+            "published files, glob": lambda: engine.run(connection, glob),
+            "lakehouse sql, filter on date": lambda: Reader(settings).sql(FILTER),
+        }
+        for query, answer in answers.items():
+            found = answer().num_rows
+            assert found == expected, f"{query}: {found} rows instead of {expected}"
+        return {query: timed(answer, TIMES) for query, answer in answers.items()}
+
+
+def _fill(settings: Settings, logs: Path, days: int, rows: int) -> None:
+    write_sample("api_logs", logs, days, rows * days, "demo", SEED, END)
+    inputs = find_inputs([str(logs)], settings)
+    Loader(settings, get_dataset("api_logs", settings.datasets_folder)).run(Request(inputs, LoadOptions("demo")))
+    shutil.rmtree(logs)
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds) * 1000:.0f}"
+
+
+def _ratio(few: list[float], many: list[float]) -> str:
+    return f"{statistics.median(many) / statistics.median(few):.2f}"

@@ -1,0 +1,5 @@
+"""The command line: arguments in, text or JSON out; no logic of its own."""
+
+from lakehouse.cli.app import main
+
+__all__ = ["main"]

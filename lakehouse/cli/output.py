@@ -1,0 +1,197 @@
+"""How answers look: tables and progress for people, JSON for programs."""
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from lakehouse.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import rich.progress
+
+    from lakehouse.inputs import InputFile
+
+# What is heavy is imported where it is used: help and errors appear at once.
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+PLAIN_LINE_SECONDS = 10.0
+
+
+def print_error(message: str, kind: str, as_json: bool) -> None:
+    """One error: a sentence on standard error, or a JSON object on standard output."""
+    if as_json:
+        print_json({"error": {"kind": kind, "message": message}})
+    else:
+        print(f"lakehouse: {message}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """A JSON document on one line."""
+    print(json.dumps(value, default=_json_value, ensure_ascii=False))
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return str(value)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], numeric: Iterable[str] = ()) -> None:
+    """A table for people; wide values are wrapped to the terminal, never cut when the output is a file."""
+    from rich.console import Console
+    from rich.table import Table
+
+    # Brackets and colons of a log line are no markup.
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, emoji=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    right = set(numeric)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(format_value(value) for value in row))
+    console.print(table)
+
+
+def format_value(value: Any) -> str:
+    """A cell's text: nothing for null, thousands apart for integers."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds" if value.microsecond else "seconds")
+    # Control characters of a log line must not reach a terminal.
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in str(value)
+    )
+
+
+def format_bytes(size: int) -> str:
+    """A size for people."""
+    value = float(size)
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def write_result(result: "pa.Table", kind: str, output: Path | None) -> None:
+    """A query's answer as table, csv, json or parquet; to standard output or a file.
+
+    Raises:
+        UsageError: parquet to a terminal.
+        StorageError: the file cannot be written.
+    """
+    if kind == "table" and output is None:
+        import pyarrow as pa
+
+        numeric = [field.name for field in result.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
+        print_table(result.column_names, zip(*(column.to_pylist() for column in result.columns), strict=True), numeric)
+        return
+    if kind == "parquet" and output is None and sys.stdout.isatty():
+        raise UsageError("--format parquet writes binary: name a file with --output FILE, or redirect")
+    try:
+        if output is None:
+            sys.stdout.flush()
+            _write(result, kind, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            with output.open("wb") as stream:
+                _write(result, kind, stream)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{output}: {error.strerror or error}: name another file") from error
+
+
+def _write(result: "pa.Table", kind: str, stream: Any) -> None:
+    if kind == "parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(result, stream, compression="zstd")
+    elif kind == "csv":
+        import pyarrow.csv
+
+        header = io.StringIO()
+        csv.writer(header, lineterminator="\n").writerow(result.column_names)
+        stream.write(header.getvalue().encode())
+        # Arrow would put quotes round every heading.
+        pyarrow.csv.write_csv(_flat(result), stream, pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed"))
+    else:
+        rows = json.dumps(result.to_pylist(), default=_json_value, ensure_ascii=False)
+        stream.write(f"{rows}\n".encode())
+
+
+def _flat(result: "pa.Table") -> "pa.Table":
+    """Columns as CSV can hold them: lists as JSON text."""
+    import pyarrow as pa
+
+    for index, field in enumerate(result.schema):
+        if pa.types.is_nested(field.type):
+            texts = [
+                None if value is None else json.dumps(value, default=_json_value) for value in result.column(index).to_pylist()
+            ]
+            result = result.set_column(index, field.name, pa.array(texts, pa.string()))
+    return result
+
+
+class ProgressObserver:
+    """Shows a load: a bar with rate and time left on a terminal, plain lines otherwise; a context manager."""
+
+    def __init__(self, inputs: Sequence["InputFile"], stream: TextIO = sys.stderr):
+        self._stream = stream
+        self._total = sum(found.size for found in inputs)
+        self._compressed = any(found.location.endswith((".gz", ".zst", ".bz2")) for found in inputs)
+        self._done = 0
+        self._last_line = time.monotonic()
+        self._progress: rich.progress.Progress | None = None
+        if stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+                console=Console(file=stream), transient=True,
+            )  # fmt: skip
+
+    def __enter__(self) -> "ProgressObserver":
+        if self._progress is not None:
+            self._progress.start()
+            self._task = self._progress.add_task("loading", total=None if self._compressed else self._total)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def step(self, name: str) -> None:
+        """A step was reached; on a terminal the bar says so."""
+        if self._progress is not None:
+            self._progress.update(self._task, description=name)
+
+    def read(self, found: "InputFile", size: int) -> None:
+        """Bytes were dealt with."""
+        self._done += size
+        if self._progress is not None:
+            self._progress.update(self._task, advance=size, description=Path(found.location).name)
+        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+            self._last_line = time.monotonic()
+            print(f"{Path(found.location).name}: {format_bytes(self._done)} read so far", file=self._stream, flush=True)

@@ -1,0 +1,20 @@
+"""MapStore: a map viewer. What it draws is asked of other servers; its own answers are maps, searches and prints."""
+
+import polars as pl
+
+from lakehouse.datasets.access_logs.applications import ogc
+
+_REQUESTS = {
+    r"^/proxy\b": "Proxy",
+    r"^/(?:pdf|print)/[^/]+\.printout$": "Print",
+    r"^/rest/geostore/data/[0-9]+": "GetResource",
+    r"^/rest/geostore/(?:extjs/search|resources|categories|misc)\b": "Search",
+}
+"""Path to what MapStore's own server was asked for; the first that fits counts."""
+
+
+def describe(requests: pl.DataFrame) -> pl.DataFrame:
+    """See `applications.Module`. A finished print is a download."""
+    path = pl.col("path")
+    request = pl.coalesce(pl.when(path.str.contains(pattern)).then(pl.lit(name)) for pattern, name in _REQUESTS.items())
+    return ogc.only(requests, request=request, is_download=request.eq_missing(pl.lit("Print")))

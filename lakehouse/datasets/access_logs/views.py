@@ -1,0 +1,198 @@
+"""Rollups and views of access logs, in Trino's dialect.
+
+Rollups hold state that plain SQL adds up again: counts, integer sums, a latency histogram with a row for each bucket, and a
+distinct-count sketch with a row for each register. The sketch is HyperLogLog (Flajolet et al. 2007) over the keyed visitor
+number, whose bits are uniform: 11 bits choose one of 2,048 registers, of 32 further bits the position of the first one
+counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visitors linear counting is closer still.
+"""
+
+from lakehouse.datasets.base import Column, Rollup, View
+
+REGISTERS = 2048
+_SITE = Column("site", "string", "Site that the inputs were loaded for.")
+_DATE = Column("date", "date", "UTC day of the requests.")
+_HOUR = Column("hour", "timestamp", "Begin of the hour, UTC.")
+_APPLICATION = Column("application", "string", "Application that was asked.")
+_STATUS_CLASS = Column("status_class", "int", "First digit of the status: 2 for 200 to 299; null: none was logged.")
+_METHOD = Column("method", "string", "HTTP method; null for malformed requests.")
+_IS_BOT = Column("is_bot", "boolean", "Whether the agent is a robot.")
+
+HOURLY = Rollup(
+    "access_logs_hourly",
+    "Hits and bytes by hour, application, status class, method and kind of agent.",
+    (
+        _DATE, _SITE, _HOUR, _APPLICATION, _STATUS_CLASS, _METHOD, _IS_BOT,
+        Column("hits", "long", "Number of requests."),
+        Column("bytes", "long", "Bytes sent."),
+    ),
+    """
+    SELECT
+        date,
+        site,
+        date_trunc('hour', ts) AS hour,
+        application,
+        CAST(floor(status / 100e0) AS integer) AS status_class,
+        method,
+        is_bot,
+        count(*) AS hits,
+        CAST(coalesce(sum(bytes), 0) AS bigint) AS bytes
+    FROM access_logs
+    GROUP BY 1, 2, 3, 4, 5, 6, 7
+    """,
+)  # fmt: skip
+
+LATENCY_HOURLY = Rollup(
+    "access_logs_latency_hourly",
+    "Histogram of response times by hour, application, status class and method: a row for each bucket of 2 %.",
+    (
+        _DATE, _SITE, _HOUR, _APPLICATION, _STATUS_CLASS, _METHOD,
+        Column("bucket", "int", "Response times from 1.02 ^ bucket to 1.02 ^ (bucket + 1) ms; -1000: less than 0.001 ms."),
+        Column("hits", "long", "Number of requests."),
+    ),
+    """
+    SELECT
+        date,
+        site,
+        date_trunc('hour', ts) AS hour,
+        application,
+        CAST(floor(status / 100e0) AS integer) AS status_class,
+        method,
+        CASE
+            WHEN response_time_ms < 0.001 THEN -1000
+            ELSE CAST(floor(ln(response_time_ms) / ln(1.02e0)) AS integer)
+        END AS bucket,
+        count(*) AS hits
+    FROM access_logs
+    WHERE response_time_ms IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5, 6, 7
+    """,
+)  # fmt: skip
+
+# Trino divides integers, DuckDB divides floating numbers: with the remainder taken off first, both are exact.
+_UPPER_BITS = f"(visitor - visitor % {REGISTERS}) / {REGISTERS}"
+
+VISITORS_HOURLY = Rollup(
+    "access_logs_visitors_hourly",
+    "Sketch of the distinct visitors by hour, robots left out: a row for each register that is not empty.",
+    (
+        _DATE, _SITE, _HOUR,
+        Column("register", "int", "Register of the sketch, 0 to 2047."),
+        Column("rank", "int", "Highest position of the first one bit among the visitors of this register, 1 to 33."),
+    ),
+    f"""
+    SELECT
+        date,
+        site,
+        date_trunc('hour', ts) AS hour,
+        CAST(visitor % {REGISTERS} AS integer) AS register,
+        CAST(max(
+            CASE
+                WHEN ({_UPPER_BITS}) % 4294967296 = 0 THEN 33
+                ELSE 32 - CAST(floor(log2(({_UPPER_BITS}) % 4294967296)) AS integer)
+            END
+        ) AS integer) AS rank
+    FROM access_logs
+    WHERE visitor IS NOT NULL AND NOT coalesce(is_bot, false)
+    GROUP BY 1, 2, 3, 4
+    """,
+)  # fmt: skip
+
+ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY)
+
+_DAY = "CAST(hour AT TIME ZONE '{zone}' AS date)"
+_MONTH = f"CAST(date_trunc('month', {_DAY}) AS date)"
+
+
+def _totals(name: str, doc: str, period: str, period_name: str) -> View:
+    return View(
+        name,
+        doc,
+        f"""
+        SELECT
+            {period} AS {period_name},
+            site,
+            application,
+            status_class,
+            method,
+            is_bot,
+            CAST(sum(hits) AS bigint) AS hits,
+            CAST(sum(bytes) AS bigint) AS bytes
+        FROM access_logs_hourly
+        GROUP BY 1, 2, 3, 4, 5, 6
+        """,
+    )
+
+
+def _latency(name: str, doc: str, period: str, period_name: str) -> View:
+    """Percentiles of histogram rows: the middle of the bucket in which the wanted share of the hits is reached."""
+    percentiles = ", ".join(
+        f"min(CASE WHEN running >= {share}e0 * total THEN middle_ms END) AS {column}"
+        for column, share in (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99))
+    )
+    return View(
+        name,
+        doc,
+        f"""
+        WITH buckets AS (
+            SELECT {period} AS {period_name}, site, application, bucket, CAST(sum(hits) AS bigint) AS hits
+            FROM access_logs_latency_hourly
+            GROUP BY 1, 2, 3, 4
+        ), counted AS (
+            SELECT
+                {period_name},
+                site,
+                application,
+                CASE WHEN bucket = -1000 THEN 0e0 ELSE power(1.02e0, bucket + 0.5e0) END AS middle_ms,
+                sum(hits) OVER (PARTITION BY {period_name}, site, application ORDER BY bucket) AS running,
+                sum(hits) OVER (PARTITION BY {period_name}, site, application) AS total
+            FROM buckets
+        )
+        SELECT {period_name}, site, application, CAST(max(total) AS bigint) AS hits, {percentiles}
+        FROM counted
+        GROUP BY 1, 2, 3
+        """,
+    )
+
+
+def _visitors(name: str, doc: str, period: str, period_name: str) -> View:
+    """The estimate of HyperLogLog, with linear counting while there are empty registers and few visitors."""
+    return View(
+        name,
+        doc,
+        f"""
+        WITH registers AS (
+            SELECT {period} AS {period_name}, site, register, max(rank) AS rank
+            FROM access_logs_visitors_hourly
+            GROUP BY 1, 2, 3
+        ), sums AS (
+            SELECT
+                {period_name},
+                site,
+                {REGISTERS} - count(*) AS empty,
+                0.7213e0 / (1 + 1.079e0 / {REGISTERS}) * {REGISTERS} * {REGISTERS}
+                    / ({REGISTERS} - count(*) + sum(power(2e0, -rank))) AS estimate
+            FROM registers
+            GROUP BY 1, 2
+        )
+        SELECT
+            {period_name},
+            site,
+            CAST(round(
+                CASE WHEN estimate <= 2.5e0 * {REGISTERS} AND empty > 0
+                    THEN {REGISTERS} * ln({REGISTERS} / CAST(empty AS double))
+                    ELSE estimate
+                END
+            ) AS bigint) AS visitors
+        FROM sums
+        """,
+    )
+
+
+VIEWS = (
+    _totals("access_logs_daily", "Hits and bytes a day of the table's time zone.", _DAY, "day"),
+    _totals("access_logs_monthly", "Hits and bytes a month of the table's time zone.", _MONTH, "month"),
+    _latency("access_logs_latency_daily", "Response times a day: percentiles within 1 %.", _DAY, "day"),
+    _latency("access_logs_latency_monthly", "Response times a month: percentiles within 1 %.", _MONTH, "month"),
+    _visitors("access_logs_visitors_by_hour", "Distinct visitors an hour, within some 2 %; robots left out.", "hour", "hour"),
+    _visitors("access_logs_visitors_daily", "Distinct visitors a day, within some 2 %; robots left out.", _DAY, "day"),
+)

@@ -1,0 +1,173 @@
+"""What a dataset is: columns, a parser for its inputs, views and rollups. Knows nothing of catalogs or loads."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import polars as pl
+
+MAX_REJECT_TEXT = 2000
+"""Characters of a rejected line that are kept."""
+
+COLUMN_TYPES: Mapping[str, pl.DataType] = {
+    "timestamp": pl.Datetime("us", "UTC"),
+    "date": pl.Date(),
+    "string": pl.String(),
+    "int": pl.Int32(),
+    "long": pl.Int64(),
+    "double": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "list<string>": pl.List(pl.String()),
+}
+"""Column types of a dataset, by name, as polars types; `catalog` maps the same names to Iceberg's."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a dataset's table.
+
+    Args:
+        name: snake_case.
+        type: a key of `COLUMN_TYPES`.
+        doc: one sentence with the unit; becomes the column's comment in Iceberg.
+        private: personal data: left out of what restricted roles may read.
+    """
+
+    name: str
+    type: str
+    doc: str
+    private: bool = False
+
+
+@dataclass(frozen=True)
+class ParseContext:
+    """What a parser may know besides the bytes. Everything that changes rows is in here.
+
+    Args:
+        site: value of `--site`.
+        format: a format's name, a server's directive or a regular expression; None: detect.
+        zone: IANA time zone of timestamps that carry none.
+        modified: when the input was last modified, epoch seconds (the year of a syslog line); None: unknown.
+        options: the dataset's own settings (privacy, application mapping, ...), already validated by the dataset.
+        key: secret key of keyed hashes; at least 16 bytes.
+    """
+
+    site: str
+    format: str | None = None
+    zone: str = "UTC"
+    modified: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    key: bytes = b""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The answer to one block of an input: lines = rows.height + rejects.height, always.
+
+    Args:
+        rows: the dataset's columns in schema order with exactly the types of `COLUMN_TYPES`, and `_line` (Int64),
+            the 1-based line number where the record begins. `ts` is never null. `date` and `_input` are added by
+            the loader; `site` too unless the dataset has set it.
+        rejects: columns `_line` (Int64), `reason` (String, short and stable), `text` (String, at most
+            MAX_REJECT_TEXT characters, never null), `known` (Boolean: a known line that is no record of this dataset
+            and does not count against the limit).
+        consumed: bytes of the block that are dealt with; the rest is given again, with more behind it.
+        lines: lines of the input in the consumed bytes (a record over three lines counts 3 here and 1 in rows).
+    """
+
+    rows: pl.DataFrame
+    rejects: pl.DataFrame
+    consumed: int
+    lines: int
+
+
+class Parser(Protocol):
+    """Turns blocks of one input into rows. Stateless but for `state`, so that a grown input's tail can go on."""
+
+    def parse(self, block: bytes, first_line: int, final: bool) -> Parsed:
+        """Parse a block.
+
+        Args:
+            block: whole lines, each ending in a newline (\\n or \\r\\n), but for the last one when `final`.
+            first_line: number of the block's first line in the input, from 1.
+            final: nothing follows; everything must be consumed.
+        """
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """What the parser of a later tail needs to know of the head, as JSON values: format found, CSV header, ..."""
+        ...
+
+
+@runtime_checkable
+class FileParser(Protocol):
+    """Turns an input that only makes sense as a whole, such as a Parquet file, into rows."""
+
+    def parse_file(self, path: Path) -> Iterator[Parsed]:
+        """Parse a local file; `consumed` does not matter, a record counts as a line."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """As for `Parser`."""
+        ...
+
+
+REJECT_SCHEMA: Mapping[str, pl.DataType] = {
+    "_line": pl.Int64(),
+    "reason": pl.String(),
+    "text": pl.String(),
+    "known": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """A named query over the dataset's tables, in Trino's dialect; `{table}` style names are plain table names."""
+
+    name: str
+    doc: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Rollup:
+    """An aggregate of the days that changed, kept in a table of its own.
+
+    Args:
+        name: the table's name, beginning with the dataset's.
+        doc: one sentence.
+        columns: of the rollup; `date` (first) and `site` are its partition, like the dataset's.
+        sql: Trino dialect; a SELECT over the dataset's table that yields `columns` in their order, grouped so that
+            rows of different dates never mix. The loader adds the filter on `date` by replacing the table's name.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    sql: str
+
+
+class Dataset(Protocol):
+    """A dataset: built in, or made from a user's TOML file."""
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    views: tuple[View, ...]
+    rollups: tuple[Rollup, ...]
+    line_based: bool
+    """Inputs are lines, so an input can grow; False: all its inputs are parsed as a whole."""
+    site: str | None
+    """Site of inputs for which the user names none; None: the user must."""
+
+    def validate_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Check this dataset's section of the settings; raises SettingsError naming the key."""
+        ...
+
+    def open_parser(self, head: bytes, context: ParseContext, state: Mapping[str, Any] | None) -> Parser | FileParser:
+        """Choose the format from the first bytes (up to 64 KiB) or take it from the context or the state.
+
+        Raises FormatError when no format fits: what was seen, which formats exist, how to name one.
+        """
+        ...

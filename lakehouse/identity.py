@@ -1,0 +1,177 @@
+"""Which input is this? Decided by a hash over its bytes, compared with the ledger (DESIGN 2)."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lakehouse.ledger import InputRecord
+
+FIRST_CHECKPOINT = 32
+"""Bytes: with the time in it a log's first line differs from other logs' soon, so that few records are ever compared."""
+
+
+class Relation(StrEnum):
+    """How an input's bytes relate to what the ledger holds."""
+
+    NEW = "new"
+    SAME = "same"
+    GROWN = "grown"
+    OPEN_END = "open end"
+    SHORTER = "shorter"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The outcome of a comparison.
+
+    Args:
+        relation: NEW: nothing known; SAME: the same bytes; GROWN: `record` is a prefix; OPEN_END: grown too, but the
+            last loaded line has turned out to be unfinished, so that `record` must be replaced; SHORTER: every
+            checkpoint agrees with longer records, whose rows must be compared to be sure.
+        record: what it relates to; None when NEW or SHORTER.
+        longer: the longer records, when SHORTER.
+    """
+
+    relation: Relation
+    record: InputRecord | None = None
+    longer: tuple[InputRecord, ...] = ()
+
+
+class Hasher:
+    """SHA-256 of a stream, its value at powers of two from FIRST_CHECKPOINT on and at chosen lengths."""
+
+    def __init__(self, marks: Iterable[int] = ()):
+        self._hash = hashlib.sha256()
+        self.length = 0
+        self.checkpoints: list[str] = []
+        self._marks = sorted(set(marks), reverse=True)
+        self.digest_at: dict[int, str] = {}
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        view = memoryview(data)
+        while view:
+            stop = min(self._next_stop(), self.length + len(view))
+            step = stop - self.length
+            self._hash.update(view[:step])
+            self.length = stop
+            view = view[step:]
+            if stop == FIRST_CHECKPOINT << len(self.checkpoints):
+                self.checkpoints.append(self._hash.hexdigest()[:32])
+            while self._marks and self._marks[-1] <= stop:
+                self.digest_at[self._marks.pop()] = self._hash.hexdigest()
+
+    def _next_stop(self) -> int:
+        checkpoint = FIRST_CHECKPOINT << len(self.checkpoints)
+        return min(checkpoint, self._marks[-1]) if self._marks else checkpoint
+
+    @property
+    def digest(self) -> str:
+        """Of all bytes so far, hex."""
+        return self._hash.hexdigest()
+
+
+def in_scope(record: InputRecord, site: str, source: str) -> bool:
+    """Whether an input of this site and source is compared with a record.
+
+    Sources that nobody named (empty, or the folder when one command spanned several) are compared with each other as
+    far as they can be the same: otherwise loading a folder once alone and once among others would load it twice.
+    """
+    if record.site != site:
+        return False
+    return record.source == source or (_unnamed(record.source) and _unnamed(source) and "" in (record.source, source))
+
+
+def _unnamed(source: str) -> bool:
+    return source == "" or "/" in source
+
+
+def candidates(head: bytes, records: Iterable[InputRecord]) -> list[InputRecord]:
+    """Records that an input beginning with `head` can be related to.
+
+    Args:
+        head: first bytes of the input; all of them when it is shorter than a head usually is.
+        records: those in its scope.
+    """
+    hasher = Hasher(record.length for record in records if record.length <= len(head))
+    hasher.update(head)
+    return [
+        record
+        for record in records
+        if agrees(hasher.checkpoints, record.checkpoints)
+        and (record.length > len(head) or hasher.digest_at[record.length] == record.digest)
+    ]
+
+
+class KnownInputs:
+    """Records, found by how their bytes begin: among thousands, few need comparing with an input."""
+
+    def __init__(self, records: Iterable[InputRecord]):
+        self._records: dict[str, InputRecord] = {}
+        self._starts: dict[str, dict[str, dict[str, InputRecord]]] = {}
+        self._digests: dict[str, dict[str, InputRecord]] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: InputRecord) -> None:
+        """Add a record, or put it in the place of its former self."""
+        self.remove(record.id)
+        self._records[record.id] = record
+        self._starts.setdefault(record.site, {}).setdefault(_start(record), {})[record.id] = record
+        self._digests.setdefault(record.digest, {})[record.id] = record
+
+    def remove(self, record_id: str) -> None:
+        """Forget a record; one that is not there does not matter."""
+        record = self._records.pop(record_id, None)
+        if record is not None:
+            del self._starts[record.site][_start(record)][record_id]
+            del self._digests[record.digest][record_id]
+
+    def candidates(self, head: bytes, site: str, source: str) -> list[InputRecord]:
+        """Records in scope that an input beginning with `head` can be related to."""
+        starts = self._starts.get(site, {})
+        if len(head) < FIRST_CHECKPOINT:
+            found = [record for records in starts.values() for record in records.values()]
+        else:
+            hasher = Hasher(range(1, FIRST_CHECKPOINT))
+            hasher.update(head[:FIRST_CHECKPOINT])
+            begins = (*hasher.checkpoints, *hasher.digest_at.values())
+            found = [record for begin in begins for record in starts.get(begin, {}).values()]
+        return candidates(head, [record for record in found if in_scope(record, site, source)])
+
+    def with_digest(self, digest: str) -> list[InputRecord]:
+        """Records of exactly the bytes with this SHA-256, in any scope."""
+        return list(self._digests.get(digest, {}).values())
+
+
+def _start(record: InputRecord) -> str:
+    """What inputs that begin like a record have in common with it."""
+    return record.checkpoints[0] if record.checkpoints else record.digest
+
+
+def identify(hasher: Hasher, related: Iterable[InputRecord], bytes_after: dict[int, bytes]) -> Identity:
+    """Decide what an input is, once all its bytes are hashed.
+
+    Args:
+        hasher: of the whole input, with a mark at each related record's length.
+        related: candidates.
+        bytes_after: for records with an open end, the two bytes of the input behind their length.
+    """
+    records = sorted(related, key=lambda record: record.length, reverse=True)
+    for record in records:
+        if record.length == hasher.length and record.digest == hasher.digest:
+            return Identity(Relation.SAME, record)
+    for record in records:
+        if record.length < hasher.length and hasher.digest_at[record.length] == record.digest:
+            finished = not record.open_end or bytes_after.get(record.length, b"").startswith((b"\n", b"\r\n"))
+            return Identity(Relation.GROWN if finished else Relation.OPEN_END, record)
+    longer = tuple(
+        record for record in records if record.length > hasher.length and agrees(hasher.checkpoints, record.checkpoints)
+    )
+    return Identity(Relation.SHORTER, longer=longer) if longer else Identity(Relation.NEW)
+
+
+def agrees(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether two inputs have the same checkpoints, as far as the shorter one has any."""
+    return all(mine == other for mine, other in zip(ours, theirs, strict=False))

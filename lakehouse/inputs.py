@@ -1,0 +1,371 @@
+"""Where bytes come from: files and S3 objects, plain or compressed, in blocks of whole lines. Knows no datasets."""
+
+import bz2
+import gzip
+import io
+import os
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+import pyarrow as pa
+from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from lakehouse.errors import InputError, UsageError
+from lakehouse.settings import Settings
+from lakehouse.storage import explain, is_s3, s3_client, split_s3
+
+BLOCK_BYTES = 8 * 2**20
+"""Bytes read, parsed and written at a time; memory is a small multiple of it."""
+HEAD_BYTES = 64 * 1024
+"""Bytes in which a format is detected and inputs are first told apart."""
+_READ_BYTES = 2**20
+_GLOB = re.compile(r"[*?\[{]")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """An input as it was found, before any byte is read.
+
+    Args:
+        location: absolute path or s3:// address.
+        size: bytes as stored.
+        modified: epoch seconds.
+        fingerprint: changes whenever the content may have changed; equal means no byte needs reading.
+        fields: what the pattern's {site} and {source} stood for.
+    """
+
+    location: str
+    size: int
+    modified: float
+    fingerprint: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The folder or prefix it lies in."""
+        return self.location.rpartition("/")[0]
+
+    def field(self, name: str) -> str | None:
+        """What {name} stood for in the pattern."""
+        return dict(self.fields).get(name)
+
+
+def find_inputs(patterns: list[str], settings: Settings) -> list[InputFile]:
+    """Find the inputs that paths and patterns name.
+
+    Args:
+        patterns: files, folders (all files below), and patterns with *, **, ?, [..], {site} and {source}, local or s3://.
+
+    Returns:
+        Inputs in the order of their locations within each pattern, each once. Files and folders whose name begins
+        with a dot are left out unless they are named.
+
+    Raises:
+        InputError: nothing is there, or it may not be read.
+    """
+    found: dict[str, InputFile] = {}
+    for pattern in patterns:
+        matches = list(_find_s3(pattern, settings) if is_s3(pattern) else _find_local(pattern))
+        if not matches and os.path.isdir(pattern):
+            raise InputError(
+                f"{pattern}: there is no file in this folder: check the path (names with a leading dot are left out)"
+            )
+        if not matches:
+            raise InputError(f"{pattern}: no such file, or nothing matches: check the path")
+        for match in matches:
+            found.setdefault(match.location, match)
+    return list(found.values())
+
+
+def _pattern_expression(pattern: str) -> re.Pattern[str]:
+    """A path pattern as a regular expression: * within a name, ** over folders, {name} a whole name that is kept."""
+    parts: list[str] = []
+    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|\{[^}]*\}|[^*?\[{]+|.", pattern, re.DOTALL):
+        if token == "**/":
+            parts.append("(?:.*/)?")
+        elif token == "**":
+            parts.append(".*")
+        elif token == "*":
+            parts.append("[^/]*")
+        elif token == "?":
+            parts.append("[^/]")
+        elif token.startswith("[") and len(token) > 2:
+            parts.append(token.replace("[!", "[^"))
+        elif token.startswith("{") and len(token) > 2:
+            if token[1:-1] not in ("site", "source"):
+                raise UsageError(f"{pattern}: {token} is not known in a pattern: only {{site}} and {{source}} are")
+            parts.append(f"(?P<{token[1:-1]}>[^/]+)")
+        else:
+            parts.append(re.escape(token))
+    return re.compile("".join(parts))
+
+
+def _fixed_prefix(pattern: str) -> str:
+    """The folder part of a pattern in front of its first wildcard."""
+    wildcard = _GLOB.search(pattern)
+    return pattern[: wildcard.start()].rpartition("/")[0] if wildcard else pattern
+
+
+def _find_local(pattern: str) -> Iterator[InputFile]:
+    if "://" in pattern:
+        raise UsageError(f"{pattern}: only local paths and s3://BUCKET/KEY can be read: download it first")
+    path = os.path.abspath(os.path.expanduser(pattern))
+    if not _GLOB.search(path) or os.path.exists(path):
+        if os.path.isdir(path):
+            yield from (_local_file(name) for name in _walk(path))
+        elif os.path.exists(path):
+            yield _local_file(path)
+        return
+    expression = _pattern_expression(path)
+    for name in _walk(_fixed_prefix(path) or "/"):
+        if match := expression.fullmatch(name):
+            yield _local_file(name, tuple(match.groupdict().items()))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        raise InputError(f"{error.filename}: {explain(error)}") from error
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            if not name.startswith(".") and os.path.isfile(path):
+                yield path
+
+
+def _local_file(path: str, fields: tuple[tuple[str, str], ...] = ()) -> InputFile:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path}: {explain(error)}") from error
+    if not stat.S_ISREG(status.st_mode):
+        # Of a pipe or device neither size nor content can be asked a second time.
+        raise InputError(f"{path}: this is no regular file: write its content to a file and load that")
+    return InputFile(path, status.st_size, status.st_mtime, _local_fingerprint(status), fields)
+
+
+def _local_fingerprint(status: os.stat_result) -> str:
+    # The time of the last change to the inode cannot be set back as the modification time can.
+    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+
+
+def _find_s3(pattern: str, settings: Settings) -> Iterator[InputFile]:
+    bucket, key = split_s3(pattern)
+    if not bucket or _GLOB.search(bucket):
+        raise UsageError(f"{pattern}: an address is s3://BUCKET/KEY, with wildcards in the key only")
+    exact = not _GLOB.search(key)
+    expression = _pattern_expression(f"s3://{bucket}/{key}")
+    prefix = key if exact else split_s3(_fixed_prefix(f"s3://{bucket}/{key}") + "/")[1]
+    try:
+        pages = s3_client(settings).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        for page in pages:
+            for item in page.get("Contents", ()):
+                location = f"s3://{bucket}/{item['Key']}"
+                match = expression.fullmatch(location)
+                below = exact and item["Key"].startswith(key.rstrip("/") + "/")
+                if (match or below) and not item["Key"].endswith("/"):
+                    fields = tuple(match.groupdict().items()) if match else ()
+                    fingerprint = f"{item['ETag']}:{item['Size']}"
+                    yield InputFile(location, item["Size"], item["LastModified"].timestamp(), fingerprint, fields)
+    except (ClientError, BotoCoreError) as error:
+        raise InputError(f"{pattern}: {explain(error)}") from error
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class _S3Stream:
+    """An object's bytes; a connection lost on the way is taken up again where it broke, at the same version."""
+
+    def __init__(self, found: InputFile, settings: Settings):
+        self._client = s3_client(settings)
+        self._bucket, self._key = split_s3(found.location)
+        self._etag = found.fingerprint.rpartition(":")[0]
+        self._position = 0
+        self._size = found.size
+        self._body: Any = None
+
+    def read(self, size: int = -1) -> bytes:
+        for attempt in Retrying(
+            retry=retry_if_exception_type((BotoCoreError, OSError)),
+            stop=stop_after_attempt(5),
+            wait=wait_exponential(0.2, max=5),
+            reraise=True,
+        ):
+            with attempt:
+                try:
+                    return self._read(size)
+                except (BotoCoreError, OSError):
+                    self._body = None
+                    raise
+        raise AssertionError("unreachable")
+
+    def _read(self, size: int) -> bytes:
+        if self._position >= self._size:
+            return b""
+        if self._body is None:
+            self._body = self._client.get_object(
+                Bucket=self._bucket, Key=self._key, IfMatch=self._etag, Range=f"bytes={self._position}-"
+            )["Body"]
+        data = cast(bytes, self._body.read(size if size >= 0 else None))
+        self._position += len(data)
+        if not data and self._position < self._size:
+            raise OSError(f"the connection ended after {self._position} of {self._size} bytes")
+        return data
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+
+
+class _TruncatedError(OSError):
+    """A file became shorter while it was being read."""
+
+
+class _Bounded:
+    """The first bytes of a file that may be growing while it is read; raises _TruncatedError when it shrinks."""
+
+    def __init__(self, stream: IO[bytes], size: int):
+        self._stream = stream
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = self._stream.read(wanted)
+        if wanted and not data:
+            raise _TruncatedError
+        self._left -= len(data)
+        return data
+
+
+@dataclass
+class OpenInput:
+    """An open input: its decompressed bytes, and whether it can still grow."""
+
+    found: InputFile
+    stream: _Readable
+    compression: str | None
+
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """The bytes in pieces of about `size`.
+
+        Raises:
+            InputError: damaged or vanished, naming the place.
+        """
+        while data := self.read(size):
+            yield data
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, fewer only at the end; raises InputError."""
+        pieces: list[bytes] = []
+        left = size
+        while left > 0:
+            try:
+                data = self.stream.read(left)
+            except (OSError, EOFError, zlib.error, ClientError, BotoCoreError, ValueError) as error:
+                raise InputError(
+                    f"{self.found.location}: cannot be read to the end: {_damage(error, self.compression)}"
+                ) from error
+            if not data:
+                break
+            pieces.append(data)
+            left -= len(data)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _damage(error: Exception, compression: str | None) -> str:
+    if isinstance(error, _TruncatedError) or "PreconditionFailed" in str(error) or "412" in str(error):
+        return "it was changed while it was being read: run the load again"
+    if compression and not isinstance(error, (ClientError, BotoCoreError)):
+        return f"its {compression} data is damaged or cut off ({error}): copy it again"
+    return explain(error)
+
+
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"))
+
+
+@contextmanager
+def open_input(found: InputFile, settings: Settings) -> Iterator[OpenInput]:
+    """Open an input for reading; its compression is told by its first bytes, not by its name.
+
+    Raises:
+        InputError: missing or not permitted.
+    """
+    try:
+        raw: Any = _S3Stream(found, settings) if is_s3(found.location) else open(found.location, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"{found.location}: {explain(error)}") from error
+    try:
+        bounded = raw if isinstance(raw, _S3Stream) else _Bounded(raw, found.size)
+        try:
+            magic = bounded.read(4)
+        except (OSError, ClientError, BotoCoreError) as error:
+            raise InputError(f"{found.location}: {_damage(error, None)}") from error
+        compression = next((name for start, name in _MAGIC if magic.startswith(start)), None)
+        whole = _Prefixed(magic, bounded)
+        yield OpenInput(found, _decompressed(whole, compression) if compression else whole, compression)
+    finally:
+        raw.close()
+
+
+class _Prefixed(io.RawIOBase):
+    """A stream with bytes that were already read put back in front."""
+
+    def __init__(self, prefix: bytes, stream: _Readable):
+        self._prefix = prefix
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._prefix:
+            return self._stream.read(size)
+        data, self._prefix = (self._prefix, b"") if size < 0 else (self._prefix[:size], self._prefix[size:])
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _decompressed(stream: _Prefixed, compression: str) -> _Readable:
+    raw: Any = io.BufferedReader(stream, _READ_BYTES)
+    if compression == "gzip":
+        return gzip.GzipFile(fileobj=raw)
+    if compression == "bzip2":
+        return bz2.BZ2File(raw)
+    # zstandard's own reader takes a cut-off stream for its end; Arrow's does not.
+    return cast(_Readable, pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
+
+
+def whole_lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Cut blocks behind their last newline.
+
+    Yields:
+        Bytes that end in a newline, and False; at the end what stands behind the last newline (it may be empty), and True.
+    """
+    rest = b""
+    for block in blocks:
+        cut = block.rfind(b"\n") + 1
+        if cut == 0:
+            rest += block
+            continue
+        yield b"".join((rest, memoryview(block)[:cut])), False
+        rest = block[cut:]
+    yield rest, True
+
+
+def display_name(location: str) -> str:
+    """The last part of a location."""
+    return Path(location).name

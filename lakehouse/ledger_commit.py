@@ -1,0 +1,49 @@
+"""A commit together with its entry in the ledger: one atomic step for loads, removals, fences and compactions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from lakehouse.commit import Commit, StagedFiles, commit, expiring_snapshots
+from lakehouse.ledger import LAYOUT_VERSION, POINTER, VERSION, Changes, ExpiredRecord, Ledger
+from lakehouse.storage import Store, storage_errors
+
+
+def commit_with_ledger(
+    store: Store,
+    table: Table,
+    ledger: Ledger,
+    changes: Changes,
+    attempt_name: str,
+    *,
+    staged: StagedFiles | None = None,
+    deleted: Mapping[str, DataFile] | None = None,
+    properties: Mapping[str, str] | None = None,
+    before_publish: Callable[[], None] | None = None,
+) -> None:
+    """Write the ledger's next file and commit it with the data files it speaks of, on top of `table` as it is.
+
+    Args:
+        store: to make the ledger's file durable before it counts.
+        table, ledger: as they were looked at.
+        changes: of the ledger; snapshots that this commit expires are added to them.
+        attempt_name: begins with the load id and is unique to this attempt; part of the names of the files written.
+        staged, deleted: data files to add and to take out.
+        properties: other table properties that change with it.
+        before_publish: called when all is written, just before the catalog is asked.
+
+    Raises:
+        CommitRaceError, CommitAnswerLostError: see `commit`.
+        StorageError: the ledger cannot be written.
+    """
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    expired = tuple(ExpiredRecord(snapshot.manifest_list, at) for snapshot in expiring_snapshots(table))
+    with storage_errors("writing the ledger"):
+        pointer = ledger.write(replace(changes, expired=(*changes.expired, *expired)), attempt_name)
+        store.sync([pointer])
+    changed = {**(properties or {}), POINTER: pointer, VERSION: str(LAYOUT_VERSION)}
+    with storage_errors("writing table metadata"):
+        commit(table, Commit(attempt_name, changed, staged, deleted or {}), before_publish)

@@ -1,0 +1,209 @@
+"""What a person sees: tables, days, inputs, rejects, and SQL over the current snapshots."""
+
+import re
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from lakehouse.catalog import catalog_errors, find_table, open_catalog
+from lakehouse.datasets import dataset_names, get_dataset
+from lakehouse.engines import duckdb as engine
+from lakehouse.engines.dialect import to_duckdb
+from lakehouse.errors import DatasetError, QueryError
+from lakehouse.ledger import InputRecord, Ledger, read_ledger
+from lakehouse.rejects import read_rejects
+from lakehouse.settings import Settings
+from lakehouse.storage import storage_errors
+
+LEDGER_TABLES = ("inputs", "loads", "rejects")
+"""Tables of every lakehouse that come from the ledgers instead of a table of their own."""
+
+
+class Reader:
+    """Reads a lakehouse; writes nothing.
+
+    Args:
+        settings: in force.
+    """
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._catalog: Catalog = open_catalog(settings)
+
+    def tables(self) -> dict[str, Table]:
+        """All tables that exist, by name."""
+        namespace = self._settings["namespace"]
+        with catalog_errors("listing tables"):
+            if (namespace,) not in self._catalog.list_namespaces():
+                return {}
+            names = sorted(name for _, name in self._catalog.list_tables(namespace))
+        found = {name: find_table(self._catalog, self._settings, name) for name in names}
+        return {name: table for name, table in found.items() if table is not None}
+
+    def totals(self) -> list[tuple[str, int, int, int, str]]:
+        """Name, rows, files, bytes and location of each table, from its metadata."""
+        found = []
+        for name, table in self.tables().items():
+            snapshot = table.current_snapshot()
+            summary = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+            rows, files, size = (int(summary.get(f"total-{key}") or 0) for key in ("records", "data-files", "files-size"))
+            found.append((name, rows, files, size, table.location()))
+        return found
+
+    def table(self, dataset: str) -> Table | None:
+        """The table of a dataset, or None before its first load; raises DatasetError for an unknown name."""
+        get_dataset(dataset, self._settings.datasets_folder)
+        return find_table(self._catalog, self._settings, dataset)
+
+    def ledger(self, table: Table) -> Ledger:
+        """The ledger of a table's version."""
+        with storage_errors("reading the ledger"):
+            return read_ledger(table.io, table.location(), table.properties)
+
+    def inputs(self, dataset: str) -> list[InputRecord]:
+        """Inputs that are loaded, in the order of their first load."""
+        table = self.table(dataset)
+        return list(self.ledger(table).inputs.values()) if table else []
+
+    def rejects(self, dataset: str) -> pl.DataFrame:
+        """Rejected lines of the inputs that are loaded."""
+        table = self.table(dataset)
+        if table is None:
+            return pl.DataFrame()
+        return read_rejects(self.ledger(table), table.io)
+
+    def days(self, dataset: str) -> list[tuple[date, str, int, int, int]]:
+        """Day, site, rows, files and bytes, from the table's metadata alone: no data file is opened."""
+        table = self.table(dataset)
+        if table is None or table.current_snapshot() is None:
+            return []
+        partitions = table.inspect.partitions().select(
+            ["partition", "record_count", "file_count", "total_data_file_size_in_bytes"]
+        )
+        rows = (
+            (
+                row["partition"]["date"],
+                row["partition"]["site"],
+                row["record_count"],
+                row["file_count"],
+                row["total_data_file_size_in_bytes"],
+            )
+            for row in partitions.to_pylist()
+        )
+        return sorted(row for row in rows if row[2])
+
+    def connect(self, sql: str = "", memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+        """DuckDB with a view for each table and each view of the datasets.
+
+        Args:
+            sql: the statement to come; what it does not name and is dear to prepare is left out.
+            memory_limit: as DuckDB writes it.
+        """
+        connection = engine.connect(self._settings, memory_limit)
+        tables = self.tables()
+        words = set(re.findall(r"\w+", sql))
+        with storage_errors("reading table metadata"):
+            engine.create_views(connection, tables)
+        for name in dataset_names(self._settings.datasets_folder):
+            if name in tables:
+                self._create_dataset_views(connection, name, tables)
+        for name in LEDGER_TABLES:
+            if not sql or name in words:
+                connection.register(name, self._ledger_table(name, tables))
+        return connection
+
+    def _create_dataset_views(self, connection: duckdb.DuckDBPyConnection, name: str, tables: dict[str, Table]) -> None:
+        dataset = get_dataset(name, self._settings.datasets_folder)
+        missing = {rollup.name for rollup in dataset.rollups} - tables.keys()
+        for view in dataset.views:
+            if not any(re.search(rf"\b{table}\b", view.sql) for table in missing):
+                sql = to_duckdb(view.sql.replace("{zone}", self._settings["zone"]))
+                connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
+
+    def _ledger_table(self, name: str, tables: dict[str, Table]) -> pa.Table:
+        frames: list[pl.DataFrame] = []
+        for dataset in dataset_names(self._settings.datasets_folder):
+            if dataset in tables:
+                frame = _ledger_frame(name, self.ledger(tables[dataset]), tables[dataset])
+                frames.append(frame.insert_column(0, pl.Series("dataset", [dataset] * frame.height, dtype=pl.String)))
+        return (
+            pl.concat(frames, how="diagonal_relaxed").to_arrow() if frames else pa.table({"dataset": pa.array([], pa.string())})
+        )
+
+    def sql(self, statement: str, limit: int | None = None) -> pa.Table:
+        """Answer a query.
+
+        Args:
+            statement: DuckDB SQL.
+            limit: rows at most.
+
+        Raises:
+            QueryError: with the engine's words, and what to do when a table is only not loaded yet.
+        """
+        with self.connect(statement) as connection:
+            try:
+                relation = connection.sql(statement)
+                if relation is None:
+                    return pa.table({})
+                return (relation.limit(limit) if limit is not None else relation).to_arrow_table()
+            except duckdb.Error as error:
+                raise QueryError(f"{error}{self._hint(str(error))}") from error
+
+    def _hint(self, message: str) -> str:
+        missing = re.search(r"Table with name (\w+) does not exist", message)
+        if not missing:
+            return ""
+        name = missing[1]
+        try:
+            get_dataset(name, self._settings.datasets_folder)
+        except DatasetError:
+            return f"\nTables and views there are: {', '.join(self.tables()) or 'none yet'}"
+        return f"\nNothing is loaded into {name} yet: lakehouse load {name} FILE --site NAME"
+
+
+def _ledger_frame(name: str, ledger: Ledger, table: Table) -> pl.DataFrame:
+    if name == "rejects":
+        return read_rejects(ledger, table.io)
+    if name == "loads":
+        rows: list[dict[str, Any]] = [{"sequence": sequence, **asdict(load)} for sequence, load in ledger.loads.values()]
+        frame = pl.DataFrame(rows, schema=_LOADS_SCHEMA)
+        return frame.with_columns(pl.col("at").str.to_datetime(time_zone="UTC"), _DAYS)
+    records = [{key: getattr(record, key) for key in _INPUTS_SCHEMA} for record in ledger.inputs.values()]
+    return pl.DataFrame(records, schema=_INPUTS_SCHEMA).with_columns(_DAYS)
+
+
+_DAYS = pl.col("days").list.eval(pl.element().str.to_date())
+_LOADS_SCHEMA: dict[str, pl.DataType] = {
+    "sequence": pl.Int64(),
+    "id": pl.String(),
+    "kind": pl.String(),
+    "at": pl.String(),
+    "days": pl.List(pl.String()),
+    "inputs": pl.List(pl.String()),
+    "rows_added": pl.Int64(),
+    "rows_removed": pl.Int64(),
+    "rejects": pl.Int64(),
+    "code_version": pl.String(),
+}
+_INPUTS_SCHEMA: dict[str, pl.DataType] = {
+    "id": pl.String(),
+    "site": pl.String(),
+    "source": pl.String(),
+    "location": pl.String(),
+    "length": pl.Int64(),
+    "digest": pl.String(),
+    "lines": pl.Int64(),
+    "rows": pl.Int64(),
+    "known_rejects": pl.Int64(),
+    "unknown_rejects": pl.Int64(),
+    "continuation_lines": pl.Int64(),
+    "rows_replaced": pl.Int64(),
+    "days": pl.List(pl.String()),
+    "load_id": pl.String(),
+}

@@ -1,0 +1,256 @@
+"""Bring the aggregates of a dataset up to date: the days that changed, recomputed in the run that changed them.
+
+A rollup's table remembers the ledger's sequence up to which it holds, in the very commit that changes its rows. A crash
+between a load and its rollups so leaves days that are known to be due.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+
+import duckdb
+import polars as pl
+from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import DataFile, ManifestContent
+from pyiceberg.table import Table
+from pyiceberg.types import TimestamptzType
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+import lakehouse
+from lakehouse.catalog import ensure_table, find_table, open_catalog, rollup_columns
+from lakehouse.commit import (
+    OWN_FILE,
+    CommitAnswerLostError,
+    CommitRaceError,
+    StagedFiles,
+    live_files,
+    manifest_of_days,
+    partition_day,
+)
+from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
+from lakehouse.engines import duckdb as engine
+from lakehouse.engines.dialect import to_duckdb
+from lakehouse.errors import QueryError
+from lakehouse.intents import Intents, discard_load
+from lakehouse.ledger import Changes, Ledger, LoadRecord, ledger_root, read_ledger
+from lakehouse.ledger_commit import commit_with_ledger
+from lakehouse.settings import Settings
+from lakehouse.stage import PartitionWriter
+from lakehouse.storage import Store, storage_errors, uses_s3
+
+SEQUENCE = "lakehouse.rollup-sequence"
+DEFINITION = "lakehouse.rollup-definition"
+DAYS_PER_QUERY = 32
+"""Days aggregated by one query: bounds memory, not the answer."""
+MEMORY_LIMIT = "256MB"
+Connect = Callable[[bool], duckdb.DuckDBPyConnection]
+"""Gives a connection, with the Iceberg extension or without it."""
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What became of a rollup: its name and the days that were computed anew."""
+
+    name: str
+    days: tuple[date, ...]
+
+
+def update_rollups(settings: Settings, dataset: Dataset, rebuild: bool = False) -> list[Updated]:
+    """Bring all rollups of a dataset up to date with its table.
+
+    Args:
+        settings: in force.
+        dataset: whose rollups.
+        rebuild: compute every day anew, also those that no load of this package has changed.
+
+    Raises:
+        LakehouseError: one of its kinds; what is due stays due.
+    """
+    if not dataset.rollups:
+        return []
+    catalog = open_catalog(settings)
+    source = find_table(catalog, settings, dataset.name)
+    if source is None:
+        return []
+    store = Store(settings)
+    with ExitStack() as stack:
+        # Once for all rollups, and only when something is due: loading DuckDB's Iceberg extension takes half a second.
+        @cache
+        def connect(iceberg: bool) -> duckdb.DuckDBPyConnection:
+            extensions = engine.EXTENSIONS if iceberg else engine.EXTENSIONS[:1] if uses_s3(settings) else ()
+            return stack.enter_context(closing(engine.connect(settings, MEMORY_LIMIT, extensions=extensions)))
+
+        return [_update(settings, catalog, store, dataset, rollup, rebuild, connect) for rollup in dataset.rollups]
+
+
+def _update(
+    settings: Settings,
+    catalog: Catalog,
+    store: Store,
+    dataset: Dataset,
+    rollup: Rollup,
+    rebuild: bool,
+    connect: Connect,
+) -> Updated:
+    columns = rollup_columns(rollup.columns)
+    target = ensure_table(catalog, settings, rollup.name, rollup.doc, columns, partition_by=("date",))
+    for attempt in Retrying(
+        retry=retry_if_exception_type((CommitRaceError, CommitAnswerLostError)),
+        stop=stop_after_delay(settings["commit_timeout"]),
+        wait=wait_random_exponential(0.02, max=1),
+        reraise=True,
+    ):
+        with attempt:
+            source = find_table(catalog, settings, dataset.name)
+            assert source is not None, "tables are never dropped by this package"
+            source_ledger = _ledger(source)
+            target = target.refresh()
+            due = None if rebuild else _due(source_ledger, target, rollup)
+            if due is not None and not due and int(target.properties.get(SEQUENCE, "-1")) >= source_ledger.sequence:
+                return Updated(rollup.name, ())
+            days = sorted(_all_days(source, target) if due is None else due)
+            _replace_days(store, source, source_ledger.sequence, target, rollup, days, connect)
+            return Updated(rollup.name, tuple(days))
+    raise AssertionError("unreachable")
+
+
+def _ledger(table: Table) -> Ledger:
+    with storage_errors("reading the ledger"):
+        return read_ledger(table.io, table.location(), table.properties)
+
+
+def _due(source: Ledger, target: Table, rollup: Rollup) -> set[date] | None:
+    """Days whose rows changed since the rollup was made; None: all, because that cannot be told."""
+    known = int(target.properties.get(SEQUENCE, "-1"))
+    if target.properties.get(DEFINITION) != definition_digest(rollup) or known < source.oldest_load_sequence:
+        return None
+    return source.days_changed_since(known)
+
+
+def definition_digest(rollup: Rollup) -> str:
+    """Changes when a rollup's query or columns change, so that it is made anew."""
+    text = repr((rollup.sql, [(column.name, column.type) for column in rollup.columns]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _all_days(source: Table, target: Table) -> set[date]:
+    return {partition_day(data_file) for table in (source, target) for data_file in live_files(table, lambda _: True)}
+
+
+def _replace_days(
+    store: Store, source: Table, sequence: int, target: Table, rollup: Rollup, days: list[date], connect: Connect
+) -> None:
+    """Compute days and commit them in place of what the rollup held of them."""
+    wanted = set(days)
+    old: dict[str, DataFile] = {
+        data_file.file_path: data_file
+        for data_file in live_files(target, lambda data_file: partition_day(data_file) in wanted, manifest_of_days(wanted))
+    }
+    load_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
+    staged = StagedFiles(target, load_id)
+    intents = Intents(store, ledger_root(target.location()))
+    with storage_errors(f"writing {target.location()}"):
+        intents.declare(load_id, staged.folder)
+    columns = rollup_columns(rollup.columns)
+    submitted = False
+
+    def about_to_publish() -> None:
+        nonlocal submitted
+        submitted = True
+
+    try:
+        with PartitionWriter(target, columns, staged, partition_by=("date",)) as writer:
+            for rows in _aggregate(connect, source, rollup, days) if days else ():
+                writer.write(rows)
+        store.sync([stored.path for stored in store.files(staged.folder)])
+        record = LoadRecord(
+            load_id,
+            "rollup",
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            days=tuple(day.isoformat() for day in days),
+            rows_added=staged.rows,
+            rows_removed=sum(data_file.record_count for data_file in old.values()),
+            code_version=lakehouse.__version__,
+        )
+        commit_with_ledger(
+            store,
+            target,
+            _ledger(target),
+            Changes(record),
+            load_id,
+            staged=staged if staged.files else None,
+            deleted=old,
+            properties={SEQUENCE: str(sequence), DEFINITION: definition_digest(rollup)},
+            before_publish=about_to_publish,
+        )
+    except CommitRaceError:
+        discard_load(store, intents, target, load_id)
+        raise
+    except BaseException:
+        # After the catalog was asked, the files stay for a clean-up: they may have been committed.
+        if not submitted:
+            discard_load(store, intents, target, load_id)
+        raise
+    intents.withdraw(load_id)
+
+
+def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]) -> Iterator[pl.DataFrame]:
+    """The rollup's rows for the given days, from one snapshot of the dataset's table."""
+    name = source.name()[-1]
+    query = to_duckdb(rollup.sql)
+    names = [column.name for column in rollup_columns(rollup.columns)]
+    for start in range(0, len(days), DAYS_PER_QUERY):
+        chosen = days[start : start + DAYS_PER_QUERY]
+        listed = ", ".join(f"DATE '{day}'" for day in chosen)
+        own_files = _own_files(source, set(chosen))
+        rows = engine.files_sql(source, own_files, _simple_columns(source, query)) if own_files else engine.scan_sql(source)
+        connection = connect(not own_files)
+        try:
+            connection.execute(
+                f"CREATE OR REPLACE VIEW {engine.identifier(name)} AS "
+                f"SELECT * {_without_zone(source, query)} FROM ({rows}) WHERE date IN ({listed})"
+            )
+            for batch in connection.execute(query).to_arrow_reader(100_000):
+                frame = pl.DataFrame(pl.from_arrow(batch))
+                yield frame.select(
+                    pl.col(column.name).cast(COLUMN_TYPES[column.type]) for column in rollup_columns(rollup.columns)
+                ).select(names)
+        except (duckdb.Error, pl.exceptions.PolarsError) as error:
+            raise QueryError(f"rollup {rollup.name}: {error}") from error
+
+
+TRUNCATED = re.compile(r"date_trunc\('(?:minute|hour|day)', (\w+)\)", re.IGNORECASE)
+
+
+def _own_files(source: Table, days: set[date]) -> list[str]:
+    """The data files of these days, if there are some and this package wrote them all; none if another program had a hand in."""
+    snapshot = source.metadata.current_snapshot()
+    manifests = snapshot.manifests(source.io) if snapshot else []
+    if any(manifest.content != ManifestContent.DATA for manifest in manifests):
+        return []
+    paths = [found.file_path for found in live_files(source, lambda found: partition_day(found) in days, manifest_of_days(days))]
+    own = re.compile(re.escape(source.location().rstrip("/")) + OWN_FILE)
+    return paths if all(own.fullmatch(path) for path in paths) else []
+
+
+def _without_zone(source: Table, query: str) -> str:
+    """Timestamps in UTC as such without a zone, of which DuckDB truncates ten times as many a second.
+
+    Only those that the query truncates and does nothing else with: anything else could tell the difference.
+    """
+    only_truncated = set(TRUNCATED.findall(query)) - set(re.findall(r"\w+", TRUNCATED.sub("", query)))
+    fields = [field for field in source.schema().fields if isinstance(field.field_type, TimestamptzType)]
+    names = [engine.identifier(field.name) for field in fields if field.name in only_truncated]
+    replaced = ", ".join(f"make_timestamp(epoch_us({name})) AS {name}" for name in names)
+    return f"REPLACE ({replaced})" if replaced else ""
+
+
+def _simple_columns(source: Table, query: str) -> set[str]:
+    """Columns that a query may name, but for lists."""
+    words = {"date", *re.findall(r"\w+", query)}
+    return {field.name for field in source.schema().fields if field.name in words and field.field_type.is_primitive}

@@ -1,0 +1,223 @@
+"""Write parsed rows as Parquet files, one set per partition, in bounded memory however many partitions there are.
+
+Rows that come nearly in order, as in a log, go straight into the files of their few partitions. A block that touches many
+partitions is sorted and spilled to local disk instead, and merged at the end.
+"""
+
+import datetime
+import math
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.table import Table
+
+from lakehouse.catalog import arrow_schema
+from lakehouse.commit import EPOCH, StagedFiles, data_file
+from lakehouse.datasets.base import Column
+from lakehouse.spill import SpilledRows
+from lakehouse.storage import storage_errors
+
+DIRECT_PARTITIONS = 8
+"""Partitions in a block up to which its rows go straight to files; also the number of files kept open."""
+SMALL_BYTES = 4 * 2**20
+"""Frames smaller than this are gathered first: thousands of tiny inputs would make as many row groups, or files."""
+ROWS_PER_FILE = 4_000_000
+ZSTD_FROM_ROWS = 1000
+"""Rows from which a file is worth zstd: making its context for each column costs more than writing a smaller file."""
+SITES_PER_DAY = 2**20
+"""A partition's sort key is its day times this plus a number for its site."""
+_KEY = "_partition"
+
+Partition = tuple[datetime.date, str]
+
+
+@dataclass
+class _OpenFile:
+    path: str
+    sink: Any
+    writer: pq.ParquetWriter
+    rows: int = 0
+    bounds: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+class PartitionWriter:
+    """Takes frames of rows with `date` and `site` and leaves data files listed in `staged`; a context manager.
+
+    Args:
+        table: the Iceberg table.
+        columns: all of its columns, in the order of the frames.
+        staged: where finished files are listed; names them too.
+        partition_by: date and site, or date alone.
+    """
+
+    BOUNDED = ("date", "ts", "hour", "_input")
+    """Columns whose lowest and highest value a manifest tells: those that queries and this package filter on."""
+
+    def __init__(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        staged: StagedFiles,
+        partition_by: tuple[str, ...] = ("date", "site"),
+    ):
+        self._table = table
+        self._staged = staged
+        self._columns = columns
+        self._by_site = "site" in partition_by
+        self._schema = arrow_schema(table, columns)
+        self._bounded = [
+            (column.name, table.schema().find_field(column.name).field_id, column.type)
+            for column in columns
+            if column.name in self.BOUNDED
+        ]
+        self._dictionary = [
+            column.name for column in columns if column.type == "string" and column.name not in ("url", "query", "extra")
+        ]
+        self._open: dict[Partition, _OpenFile] = {}
+        self._sites: dict[str, int] = {}
+        self._spilled: SpilledRows | None = None
+        self._small: list[pl.DataFrame] = []
+        self._small_bytes = 0
+
+    def __enter__(self) -> "PartitionWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            for opened in self._open.values():
+                # The load has failed and its files will be deleted: what closing them says does not matter any more.
+                with suppress(OSError, pa.ArrowException):
+                    opened.writer.close()
+                    opened.sink.close()
+            if self._spilled is not None:
+                self._spilled.close()
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Take rows: exactly the table's columns; raises StorageError."""
+        size = int(rows.estimated_size())
+        if size >= SMALL_BYTES:
+            self._take(rows)
+        elif not rows.is_empty():
+            self._small.append(rows)
+            self._small_bytes += size
+            if self._small_bytes >= SMALL_BYTES:
+                self._take_small()
+
+    def _take_small(self) -> None:
+        """Deal with the frames that were too small to be worth a piece of a file each."""
+        if self._small:
+            gathered = pl.concat(self._small)
+            self._small, self._small_bytes = [], 0
+            self._take(gathered)
+
+    def _take(self, rows: pl.DataFrame) -> None:
+        keys = ["date", "site"] if self._by_site else ["date"]
+        counts = [rows[key].n_unique() for key in keys]
+        with storage_errors(f"writing to {self._staged.folder}"):
+            if max(counts) == 1:
+                self._append((rows["date"][0], rows["site"][0]), _to_arrow(rows, self._schema))
+            elif math.prod(counts) <= DIRECT_PARTITIONS:
+                for part in rows.partition_by(keys, maintain_order=True):
+                    self._append((part["date"][0], part["site"][0]), _to_arrow(part, self._schema))
+            else:
+                self._spill(rows)
+
+    def finish(self) -> None:
+        """Merge what was spilled and close all files; raises StorageError."""
+        self._take_small()
+        with storage_errors(f"writing to {self._staged.folder}"):
+            if self._spilled is not None:
+                for key, part in self._spilled.merged():
+                    self._append(self._partition_of(key), part)
+            for partition in list(self._open):
+                self._close(partition)
+
+    def _append(self, partition: Partition, rows: pa.Table) -> None:
+        partition = partition if self._by_site else (partition[0], "")
+        opened = self._open.pop(partition, None)
+        if opened is None:
+            if len(self._open) >= DIRECT_PARTITIONS:
+                self._close(next(iter(self._open)))
+            opened = self._create("snappy" if rows.num_rows < ZSTD_FROM_ROWS else "zstd")
+        self._open[partition] = opened
+        opened.writer.write_table(rows)
+        opened.rows += rows.num_rows
+        for name, _, _ in self._bounded:
+            low, high = pc.min_max(rows[name]).as_py().values()
+            if low is not None:
+                known = opened.bounds.get(name, (low, high))
+                opened.bounds[name] = (min(known[0], low), max(known[1], high))
+        if opened.rows >= ROWS_PER_FILE:
+            self._close(partition)
+
+    def _create(self, compression: str) -> _OpenFile:
+        path = self._staged.next_path()
+        sink = self._table.io.new_output(path).create(overwrite=True)
+        writer = pq.ParquetWriter(
+            sink,
+            self._schema,
+            compression=compression,
+            compression_level=1 if compression == "zstd" else None,
+            use_dictionary=self._dictionary,
+            write_statistics=["ts"] if "ts" in self._schema.names else True,
+            store_schema=False,
+        )
+        return _OpenFile(path, sink, writer)
+
+    def _close(self, partition: Partition) -> None:
+        opened = self._open.pop(partition)
+        opened.writer.close()
+        size = opened.sink.tell()
+        opened.sink.close()
+        bounds = {
+            field_id: (_single_value(kind, opened.bounds[name][0]), _single_value(kind, opened.bounds[name][1]))
+            for name, field_id, kind in self._bounded
+            if name in opened.bounds
+        }
+        self._staged.add(data_file(opened.path, size, opened.rows, partition if self._by_site else partition[:1], bounds))
+
+    def _spill(self, rows: pl.DataFrame) -> None:
+        for site in rows["site"].unique() if self._by_site else ():
+            self._sites.setdefault(site, len(self._sites))
+        key = pl.col("date").to_physical().cast(pl.Int64) * SITES_PER_DAY
+        if self._by_site:
+            key = key + pl.col("site").replace_strict(self._sites, return_dtype=pl.Int64)
+        rows = rows.with_columns(key.alias(_KEY)).sort(_KEY, maintain_order=True)
+        if self._spilled is None:
+            self._spilled = SpilledRows(self._schema)
+        self._spilled.add(_to_arrow(rows.drop(_KEY), self._schema), rows[_KEY].to_numpy())
+
+    def _partition_of(self, key: int) -> Partition:
+        sites = list(self._sites) or [""]
+        return EPOCH + datetime.timedelta(days=key // SITES_PER_DAY), sites[key % SITES_PER_DAY]
+
+
+def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return pa.Table.from_arrays(
+        [_retyped(column, field.type) for column, field in zip(table.columns, schema, strict=True)], schema=schema
+    )
+
+
+def _retyped(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type == kind else column.cast(kind)
+
+
+def _single_value(kind: str, value: Any) -> bytes:
+    """Iceberg's single-value serialization of a bound (specification, appendix D)."""
+    if kind == "string":
+        return str(value).encode()
+    if kind == "date":
+        return struct.pack("<i", (value - EPOCH).days)
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return struct.pack("<q", (value - epoch) // datetime.timedelta(microseconds=1))

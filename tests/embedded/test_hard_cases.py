@@ -1,0 +1,426 @@
+"""Cases that once lost or doubled rows, or could: copies within one command, files that change while they are read, ..."""
+
+import gzip
+import json
+import os
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from lakehouse import intake, ledger
+from lakehouse.errors import CatalogError, CommitConflictError, InputError, LakehouseError, StorageError, UsageError
+from lakehouse.inputs import InputFile, OpenInput
+from lakehouse.intents import Intent, Intents
+from lakehouse.ledger import ledger_root
+from lakehouse.load import SilentObserver
+from lakehouse.maintain import clean_up
+from lakehouse.seen import SeenInputs
+from lakehouse.storage import Store
+from tests.support.home import Home
+from tests.support.state import left_over, rows
+from tests.support.stops import PauseAt, Paused
+from tests.support.tiny import DAY, TINY, lines
+
+pytestmark = pytest.mark.embedded
+NO_TIME = timedelta(0)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def statuses(report: Any) -> list[str]:
+    return [outcome.status for outcome in report.outcomes]
+
+
+def count(home: Home) -> int:
+    """Rows, each of which must be there once by its text."""
+    found = rows(home)
+    assert set(found.values()) <= {1}, "a row is there twice"
+    return found.total()
+
+
+# Pending lines. -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pending_line_is_remembered_when_nothing_else_is_new(home: Home) -> None:
+    log = home.write("a.log", b"1 a\n2 b")
+    home.load(log)
+    os.utime(log)  # read again, and found to be the same
+    report = home.load(log)
+    assert statuses(report) == ["unchanged"]
+    assert report.outcomes[0].pending == 3
+    assert statuses(home.load(log, final=True)) == ["grown"]
+    assert home.texts() == ["a", "b"]
+
+
+def test_an_open_end_that_goes_on_but_is_not_complete_yet(home: Home) -> None:
+    log = home.write("a.log", b"1 a\n2 b")
+    home.load(log, final=True)
+    log.write_bytes(b"1 a\n2 bcd")
+    home.load(log)
+    assert home.texts() == ["a", "b"]
+    home.load(log, final=True)
+    assert home.texts() == ["a", "bcd"]
+
+
+def test_a_lone_carriage_return_behind_an_open_end_belongs_to_its_line(home: Home) -> None:
+    log = home.write("a.log", b"1 a\n2 b")
+    home.load(log, final=True)
+    log.write_bytes(b"1 a\n2 b\rc\n")
+    home.load(log)
+    assert home.texts() == ["a", "b\rc"]
+
+
+# Copies within one command. -------------------------------------------------------------------------------------------
+
+FULL = lines(60)
+
+
+@pytest.mark.parametrize("loaded_before", [b"", FULL[:200], FULL])
+@pytest.mark.parametrize("options", [{}, {"reparse": True}, {"replace_day": date(1970, 1, 1)}], ids=["", "reparse", "day"])
+@pytest.mark.parametrize(
+    "parts",
+    [(FULL, FULL), (FULL, FULL[:300]), (FULL[:300], FULL), (FULL[:100], FULL, FULL[:200])],
+    ids=["same", "shorter", "longer", "three"],
+)
+def test_copies_in_one_command(home: Home, loaded_before: bytes, options: dict[str, Any], parts: tuple[bytes, ...]) -> None:
+    if loaded_before:
+        home.load(home.write("before.log", loaded_before))
+    paths = [home.write(f"in/{index}.log", part) for index, part in enumerate(parts)]
+    report = home.load(*paths, **options)
+    assert count(home) == 60
+    assert [outcome.found.location for outcome in report.outcomes] == [str(path) for path in paths]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_copy_compressed_in_the_middle_of_a_line_beside_the_log(home: Home, reverse: bool) -> None:
+    copy = home.write("in/access.log.gz", gzip.compress(b"1 a\n2 b\n3 un"))
+    log = home.write("in/access.log", b"1 a\n2 b\n3 unfinished\n4 d\n")
+    report = home.load(*((log, copy) if reverse else (copy, log)))
+    assert home.texts() == ["a", "b", "d", "unfinished"]
+    assert [outcome.found.location for outcome in report.outcomes] == [str(log), str(copy)][:: 1 if reverse else -1]
+    assert home.snapshots() == 1
+
+
+def test_parsing_an_old_copy_again_keeps_the_newer_lines(home: Home) -> None:
+    home.load(home.write("access.log", FULL))
+    assert statuses(home.load(home.write("old.log", FULL[:300]), reparse=True)) == ["old copy"]
+    assert count(home) == 60
+
+
+def test_commit_every_does_not_change_what_an_input_is(home: Home) -> None:
+    for server in ("web1", "web2"):
+        home.write(f"logs/{server}/access.log", lines(10))
+    home.load(home.folder / "logs", commit_every=1)
+    assert rows(home).total() == 20
+
+
+def test_a_replacement_is_one_commit(home: Home) -> None:
+    paths = [home.write(name, lines(5, text=name)) for name in "ab"]
+    home.load(*paths)
+    with pytest.raises(UsageError, match="--commit-every"):
+        home.load(*paths, replace_day=date(1970, 1, 1), commit_every=1)
+    assert count(home) == 10
+
+
+def test_what_was_committed_before_a_failure_stays(home: Home) -> None:
+    good, bad = home.write("in/1.log", lines(5)), home.write("in/2.log", b"nothing to read\n" * 200)
+    with pytest.raises(LakehouseError, match=r"2\.log"):
+        home.load(good, bad, commit_every=1)
+    assert count(home) == 5
+    bad.write_bytes(lines(5, text="y"))
+    assert statuses(home.load(good, bad, commit_every=1)) == ["unchanged", "loaded"]
+    assert count(home) == 10
+
+
+def test_replacing_an_input_that_is_not_there_any_more_is_refused(home: Home) -> None:
+    home.load(home.write("other.log", lines(3, text="o")))
+    with pytest.raises(UsageError, match="0123456789abcdef is not loaded any more"):
+        home.load(home.write("fixed.log", lines(3)), replace=("0123456789abcdef",))
+    assert count(home) == 3
+    assert left_over(home) == []
+
+
+# Inputs that change. --------------------------------------------------------------------------------------------------
+
+
+class ChangeWhileRead(SilentObserver):
+    """Changes a file after its first block was parsed, or between the pass that identifies and the one that loads."""
+
+    def __init__(self, change: Any):
+        self._change = change
+
+    def read(self, found: InputFile, size: int) -> None:
+        change, self._change = self._change, lambda: None
+        change()
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(intake, "HEAD_BYTES", 64)
+    monkeypatch.setattr(OpenInput.blocks, "__defaults__", (256,))
+    monkeypatch.setattr("lakehouse.inputs._READ_BYTES", 64)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_log_that_is_truncated_while_it_is_read(home: Home) -> None:
+    content = lines(1000)
+    log = home.write("access.log", content)
+    with pytest.raises(InputError, match="changed while it was being read"):
+        home.load(log, observer=ChangeWhileRead(lambda: os.truncate(log, 0)))
+    assert home.snapshots() == 0
+    log.write_bytes(content)
+    home.load(log)
+    assert count(home) == 1000
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_log_that_grows_while_it_is_read(home: Home) -> None:
+    content = lines(1000)
+    log = home.write("access.log", content[:4000])
+
+    def grow() -> None:
+        log.write_bytes(content)
+
+    home.load(log, observer=ChangeWhileRead(grow))
+    assert count(home) == content[:4000].count(b"\n")
+    assert statuses(home.load(log)) == ["grown"]
+    assert count(home) == 1000
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_log_that_is_rotated_between_the_two_passes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Identified as one input, then another file stands at its path."""
+    known, fresh = lines(400, text="k"), lines(400, text="k")[:2000] + lines(300, text="n")
+    home.load(home.write("known.log", known))
+    log = home.write("access.log", fresh)
+    original = intake.Intake._identify
+
+    def rotate(self: Any, *arguments: Any) -> Any:
+        result = original(self, *arguments)
+        log.write_bytes(known + b"9 z\n" * 1000)
+        return result
+
+    monkeypatch.setattr(intake.Intake, "_identify", rotate)
+    with pytest.raises(InputError, match="changed while it was being read"):
+        home.load(log)
+    monkeypatch.undo()
+    assert count(home) == 400
+
+
+def test_a_file_replaced_with_the_same_size_and_time(home: Home) -> None:
+    log = home.write("a.log", b"1 a\n2 b\n")
+    before = log.stat()
+    home.load(log)
+    log.write_bytes(b"1 c\n2 d\n")
+    os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
+    home.load(log)
+    assert home.texts() == ["a", "b", "c", "d"]
+
+
+def test_unloaded_and_loaded_again_although_nothing_changed(home: Home) -> None:
+    log = home.write("a.log", lines(10))
+    home.load(log)
+    home.unload(*home.ledger().inputs)
+    assert statuses(home.load(log)) == ["loaded"]
+    assert count(home) == 10
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_a_compressed_log_that_grows(home: Home, compress: Any) -> None:
+    log = home.write("a.log.z", compress(FULL[:300]))
+    home.load(log)
+    with log.open("ab") as stream:
+        stream.write(compress(FULL[300:]))
+    home.load(log)
+    assert count(home) == 60
+    assert home.texts() == sorted(f"x{index}" for index in range(60))
+
+
+# Removals. ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_old_copy_of_a_log_of_which_a_day_was_replaced(home: Home) -> None:
+    log = home.write("a.log", FULL)
+    home.load(log)
+    home.load(home.write("fixed.log", lines(2, start=DAY, text="f")), replace_day=date(1970, 1, 2))
+    log.unlink()
+    assert statuses(home.load(home.write("old.log", FULL[:300]))) == ["old copy"]
+    assert count(home) == 60 - 24 + 2
+
+
+class OwnSite:
+    """The tiny dataset, when its lines name their site."""
+
+    def __init__(self) -> None:
+        from lakehouse.datasets.base import Column
+
+        self.columns = (*TINY.columns, Column("site", "string", "Where."))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(TINY, name)
+
+    def open_parser(self, *arguments: Any) -> Any:
+        import dataclasses
+
+        import polars as pl
+
+        parser = TINY.open_parser(*arguments)
+        parse = parser.parse
+
+        def with_site(*block: Any) -> Any:
+            parsed = parse(*block)
+            site = pl.when(pl.col("_line") % 2 == 0).then(pl.lit("even")).otherwise(pl.lit("s")).alias("site")
+            return dataclasses.replace(parsed, rows=parsed.rows.with_columns(site))
+
+        parser.parse = with_site  # type: ignore[assignment]
+        return parser
+
+
+def test_a_day_of_one_site_replaced_in_an_input_of_several(tmp_path: Path) -> None:
+    home = Home(tmp_path, OwnSite())
+    log = home.write("a.log", lines(10))
+    home.load(log)
+    (log_id,) = home.ledger().inputs
+    home.load(home.write("fixed.log", lines(1, text="f")), replace_day=date(1970, 1, 1))
+    assert rows(home) == Counter({**{("even", f"x{index}"): 1 for index in range(1, 10, 2)}, ("s", "f0"): 1})
+    home.unload(log_id)
+    assert rows(home) == Counter({("s", "f0"): 1})
+
+
+def test_rows_that_another_engine_deleted_do_not_come_back(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Position deletes lie beside the data files; rewriting a file without them would bring its rows back."""
+    from pyiceberg.manifest import ManifestContent, ManifestFile
+
+    home.load(home.write("a.log", lines(10)), home.write("b.log", lines(10, text="b")))
+    first = next(iter(home.ledger().inputs))
+    monkeypatch.setattr(ManifestFile, "content", property(lambda self: ManifestContent.DELETES))
+    with pytest.raises(CatalogError, match=r"row-level deletes.*optimize"):
+        home.unload(first)
+    monkeypatch.undo()
+    assert count(home) == 20
+
+
+# Clean-up and the memory of the ledger. -------------------------------------------------------------------------------
+
+
+def test_an_intent_whose_commit_the_ledger_has_forgotten(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The load was killed after its commit; many loads later its files still carry the table and must stay."""
+    monkeypatch.setattr(ledger, "LOADS_KEPT", 3)
+    home.load(home.write("a.log", lines(10)), home.write("b.log", lines(10, text="b")))
+    second = next(record.id for record in home.ledger().inputs.values() if record.location.endswith("b.log"))
+    load_ids = [*home.unload(second).load_ids]
+    load_ids += home.load(home.write("c.log", b"no record\n" + lines(3, text="c"))).load_ids
+    for index in range(5):
+        home.load(home.write(f"{index}.log", lines(2, text=f"{index}-")))
+    intents = Intents(Store(home.settings), ledger_root(home.table().location()))
+    for load_id in load_ids:
+        intents.declare(load_id, f"{home.table().location()}/data/{load_id}")
+        assert home.ledger().load_by_id(load_id) is None
+    clean_up(home.settings, home.dataset, NO_TIME)
+    assert count(home) == 10 + 3 + 10
+    assert left_over(home) == []
+
+
+def test_a_load_that_was_given_up_and_whose_fence_the_ledger_has_forgotten(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "LOADS_KEPT", 3)
+    monkeypatch.setattr(Intents, "stands", lambda self, load_id: True)  # the clean-up died before its last step
+    home.load(home.write("first.log", lines(3, text="first")))
+    log = home.write("a.log", lines(10))
+    with Paused(PauseAt("commit prepared"), lambda observer: home.load(log, observer=observer)) as held:
+        clean_up(home.settings, home.dataset, NO_TIME)
+        for index in range(5):
+            home.load(home.write(f"{index}.log", lines(9, start=index, text=f"{index}-")))
+    assert held.error is None, "it had to decide again, and did"
+    assert count(home) == 3 + 10 + 5 * 9
+
+
+def test_a_long_load_that_still_writes_is_not_given_up(home: Home) -> None:
+    home.load(home.write("first.log", lines(3, text="first")))
+    store = Store(home.settings)
+    intents = Intents(store, ledger_root(home.table().location()))
+    begun = (datetime.now(UTC) - timedelta(days=3)).isoformat(timespec="seconds")
+    for load_id, written in (("20260101T000000-aaaaaaaaaaaa", True), ("20260101T000000-bbbbbbbbbbbb", False)):
+        folder = f"{home.table().location()}/data/{load_id}"
+        intent = Intent(load_id, begun, "elsewhere", 1, folder)
+        store.write(f"{ledger_root(home.table().location())}/intents/{load_id}.json", json.dumps(vars(intent)).encode())
+        if written:
+            store.write(f"{folder}/00000.parquet", b"begun")
+            manifest = f"{home.table().location()}/metadata/{load_id}-a0.avro"
+            store.write(manifest, b"of its first files")
+            os.utime(manifest, (0, 0))
+    assert clean_up(home.settings, home.dataset, timedelta(hours=24)).loads == ("20260101T000000-bbbbbbbbbbbb",)
+    assert [intent.load_id for intent in intents.all()] == ["20260101T000000-aaaaaaaaaaaa"]
+    assert store.exists(manifest), "it will be needed when that load commits"
+
+
+def test_expired_snapshots_and_what_only_they_reached_go_and_nothing_else(home: Home) -> None:
+    for index in range(26):
+        home.load(home.write("a.log", lines(3 + index)), reparse=index % 5 == 4)
+    assert home.snapshots() == 20
+    cleaned = clean_up(home.settings, home.dataset, NO_TIME)
+    assert cleaned.snapshots >= 6
+    assert left_over(home) == []
+    assert count(home) == 28
+    assert clean_up(home.settings, home.dataset, NO_TIME).files <= 2, "what the clean-up itself superseded"
+
+
+def test_a_load_held_while_its_snapshot_expires_and_its_files_go(home: Home) -> None:
+    home.load(home.write("a.log", lines(5)))
+    first = next(iter(home.ledger().inputs))
+    for step in ("looked", "staged", "commit prepared"):
+        more = home.write(f"{step}.log", lines(4, text=step))
+        with Paused(PauseAt(step), lambda observer, more=more: home.load(more, observer=observer)) as held:  # type: ignore[misc]
+            home.load(home.folder / "a.log", reparse=True)
+            for index in range(21):
+                home.load(home.write("growing.log", lines(index + 1, text=f"{step}-g")))
+            # A grace that spares no snapshot, but no load either: those are given up only when they stood still.
+            clean_up(home.settings, home.dataset, NO_TIME)
+        assert held.error is None or isinstance(held.error, (CommitConflictError, StorageError)), held.error
+        home.load(more)
+        assert count(home) >= 5
+    assert first not in home.ledger().inputs
+    assert count(home) == 5 + 3 * 4 + 3 * 21
+
+
+# Tables that must not be written. -------------------------------------------------------------------------------------
+
+
+def test_a_newer_layout_is_not_written(home: Home) -> None:
+    home.load(home.write("a.log", lines(3)))
+    with home.table().transaction() as transaction:
+        transaction.set_properties({"lakehouse.version": "2"})
+    for action in (
+        lambda: home.load(home.write("b.log", lines(3, text="b"))),
+        lambda: clean_up(home.settings, home.dataset, NO_TIME),
+    ):
+        with pytest.raises(CatalogError, match=r"version 2.*upgrade"):
+            action()
+
+
+def test_a_catalog_that_may_only_be_read(home: Home) -> None:
+    home.load(home.write("a.log", lines(3)))
+    address = f"sqlite:///file:{home.folder}/home/catalog.db?mode=ro&uri=true"
+    reader = Home(home.folder, LAKEHOUSE_CATALOG_URI=address)
+    with pytest.raises(CatalogError, match=r"read-only.*permissions") as caught:
+        reader.load(home.write("b.log", lines(3, text="b")))
+    assert "\n" not in str(caught.value)
+    assert count(home) == 3
+    clean_up(home.settings, home.dataset, NO_TIME)
+    assert left_over(home) == []
+
+
+def test_a_seen_file_that_is_damaged_is_only_a_hint(home: Home) -> None:
+    log = home.write("a.log", lines(3))
+    home.load(log)
+    root = ledger_root(home.table().location())
+    Store(home.settings).write(f"{root}/seen.parquet", b"no parquet")
+    assert statuses(home.load(log)) == ["unchanged"]
+    assert SeenInputs(Store(home.settings), root)._entries

@@ -1,0 +1,223 @@
+"""Reading: which files a query opens, how answers are written, and how every command answers people and programs."""
+
+import io
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from lakehouse.cli import main
+from lakehouse.datasets import get_dataset
+from lakehouse.errors import QueryError
+from lakehouse.reading import Reader
+from tests.s3server import S3Server
+from tests.support.home import Home
+
+pytestmark = pytest.mark.embedded
+
+ACCESS_LOGS: Any = get_dataset("access_logs", Path())
+FIRST_DAY = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def access_log(number_of_days: int) -> bytes:
+    """Two hits a day, and a line that is none."""
+    lines = [
+        f'192.0.2.{hit} - - [{FIRST_DAY + timedelta(days=day, hours=hit):%d/%b/%Y:%H:%M:%S %z}] "GET /page{day} HTTP/1.1" '
+        f'200 {hit} "-" "curl/8.0"\n'
+        for day in range(number_of_days)
+        for hit in (1, 2)
+    ]
+    return "".join([*lines, "garbage\n"]).encode()
+
+
+class Cli:
+    """The command line over a lakehouse, in this process."""
+
+    def __init__(self, home: Home, capsys: pytest.CaptureFixture[str]):
+        self.home = home
+        self._capsys = capsys
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        """Standard output of a command that must end with this code."""
+        output, errors = self.both(*words, code=code)
+        assert (code == 0) == (errors == "") or "--json" in words, errors
+        return output
+
+    def both(self, *words: str, code: int) -> tuple[str, str]:
+        assert main(words) == code
+        captured = self._capsys.readouterr()
+        return captured.out, captured.err
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Three days of hits, loaded."""
+    home = Home(tmp_path, ACCESS_LOGS)
+    home.load(home.write("access.log", access_log(3)))
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home.settings.home))
+    return Cli(home, capsys)
+
+
+@pytest.mark.parametrize(
+    ("where", "days"),
+    [
+        ("date = '2026-11-05'", [5]),
+        ("date = DATE '2026-11-05'", [5]),
+        ("ts >= '2026-11-05' AND ts < '2026-11-06'", [5]),
+        ("ts BETWEEN TIMESTAMPTZ '2026-11-05 00:00:00+00' AND TIMESTAMPTZ '2026-11-05 23:59:59+00'", [5]),
+        ("date BETWEEN '2026-11-29' AND '2026-12-31'", [29, 30]),
+        ("date > '2027-01-01'", []),
+        ("site = 'elsewhere'", []),
+    ],
+)
+def test_a_query_opens_the_files_of_its_days_only(where: str, days: list[int], month_on_s3: Home, s3: S3Server) -> None:
+    bucket = month_on_s3.settings.warehouse.removeprefix("s3://")
+    before = len(s3.requests(bucket))
+    found = Reader(month_on_s3.settings).sql(f"SELECT DISTINCT date FROM access_logs WHERE {where} ORDER BY 1")
+    assert found["date"].to_pylist() == [date(2026, 11, day) for day in days]
+    opened = {request.key for request in s3.requests(bucket)[before:] if "/access_logs/data/" in request.key}
+    assert len(opened) == len(days)
+
+
+@pytest.fixture(scope="module")
+def month_on_s3(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Thirty days of hits in a bucket of their own, one file a day."""
+    folder = tmp_path_factory.mktemp("month")
+    home = Home(
+        folder,
+        ACCESS_LOGS,
+        LAKEHOUSE_WAREHOUSE=f"s3://{s3.new_bucket()}",
+        LAKEHOUSE_S3_ENDPOINT=s3.endpoint,
+        LAKEHOUSE_S3_ACCESS_KEY_ID=s3.access_key,
+        LAKEHOUSE_S3_SECRET_ACCESS_KEY=s3.secret_key,
+    )
+    home.load(home.write("access.log", access_log(30)))
+    assert len(home.table().inspect.files()) == 30
+    return home
+
+
+BY_DAY = 'SELECT date, count(*) AS hits, min(path) AS "first, path" FROM access_logs GROUP BY 1 ORDER BY 1'
+
+
+def test_sql_as_csv_is_a_header_and_rows(cli: Cli) -> None:
+    assert cli("sql", BY_DAY, "--format", "csv") == (
+        'date,hits,"first, path"\n2026-11-01,2,"/page0"\n2026-11-02,2,"/page1"\n2026-11-03,2,"/page2"\n'
+    )
+    assert cli("sql", BY_DAY, "--format", "csv", "--limit", "0") == 'date,hits,"first, path"\n'
+    odd = cli("sql", "SELECT ['a', 'b'] AS list, 'x,\"y' AS text, NULL AS nothing, 1.5 AS number", "--format", "csv")
+    table = pyarrow.csv.read_csv(io.BytesIO(odd.encode()))
+    assert table.to_pylist() == [{"list": '["a", "b"]', "text": 'x,"y', "nothing": None, "number": 1.5}]
+
+
+def test_sql_as_table_json_and_parquet(cli: Cli, tmp_path: Path) -> None:
+    shown = cli("sql", BY_DAY).splitlines()
+    assert shown[0].split() == ["date", "hits", "first,", "path"]
+    assert shown[1].split() == ["2026-11-01", "2", "/page0"]
+    rows = [{"date": f"2026-11-0{day + 1}", "hits": 2, "first, path": f"/page{day}"} for day in range(3)]
+    assert json.loads(cli("sql", BY_DAY, "--format", "json")) == json.loads(cli("sql", BY_DAY, "--json")) == rows
+    assert cli("sql", BY_DAY, "--format", "parquet", "--limit", "2", "-o", str(tmp_path / "answer.parquet")) == ""
+    assert pq.read_table(tmp_path / "answer.parquet")["hits"].to_pylist() == [2, 2]
+
+
+def test_sql_from_a_file_and_from_standard_input(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = tmp_path / "query.sql"
+    query.write_text("-- hits of all days\nSELECT count(*) AS hits\nFROM access_logs;\n")
+    assert cli("sql", "-f", str(query), "--format", "csv") == "hits\n6\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 1 AS one"))
+    assert cli("sql", "-f", "-", "--format", "csv") == "one\n1\n"
+
+
+def test_the_ledger_and_the_views_are_tables_too(cli: Cli) -> None:
+    assert cli("sql", "SELECT dataset, kind, rows_added, len(days) AS days FROM loads", "--format", "csv") == (
+        'dataset,kind,rows_added,days\n"access_logs","load",6,3\n'
+    )
+    assert (
+        cli("sql", "SELECT lines, rows, unknown_rejects FROM inputs", "--format", "csv") == "lines,rows,unknown_rejects\n7,6,1\n"
+    )
+    assert cli("sql", "SELECT _line, text FROM rejects", "--format", "csv") == '_line,text\n7,"garbage"\n'
+    reader = Reader(cli.home.settings)
+    names = reader.sql("SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal")
+    assert "access_logs" in names.column(0).to_pylist()
+
+
+def test_a_wrong_query_is_explained(cli: Cli, tmp_path: Path) -> None:
+    reader = Reader(cli.home.settings)
+    with pytest.raises(QueryError, match="Nothing is loaded into api_logs yet: lakehouse load api_logs FILE --site NAME"):
+        reader.sql("SELECT * FROM api_logs")
+    with pytest.raises(QueryError, match="Tables and views there are: access_logs"):
+        reader.sql("SELECT * FROM nonsense")
+    for words, code, text in [
+        (("sql", "SELEC 1"), 1, "syntax error"),
+        (("sql", "SELECT nosuch FROM access_logs"), 1, "nosuch"),
+        (("sql", "-f", str(tmp_path / "none.sql")), 2, "none.sql cannot be read"),
+        (("sql",), 2, "give a query, or a file with -f"),
+        (("sql", "SELECT 1", "-f", "x.sql"), 2, "and not both"),
+        (("sql", "SELECT 1", "--format", "xml"), 2, "'xml' is not one of"),
+        (("sql", "SELECT 1", "-o", str(tmp_path / "no" / "folder")), 2, str(tmp_path / "no")),
+        (("days", "acces_logs"), 2, "did you mean access_logs?"),
+        (("nonsense",), 2, "No such command"),
+        (("load", "access_logs", str(tmp_path / "none.log"), "--site", "s"), 1, "nothing matches: check the path"),
+    ]:
+        output, errors = cli.both(*words, code=code)
+        assert output == ""
+        assert errors.startswith("lakehouse: ")
+        assert text in errors
+
+
+def test_every_command_answers_programs_in_json(cli: Cli, tmp_path: Path) -> None:
+    location = str(tmp_path / "access.log")
+
+    def answer(*words: str) -> Any:
+        return json.loads(cli(*words, "--json"))
+
+    assert "access_logs" in {table["table"] for table in answer("tables")}
+    assert [day["date"] for day in answer("days", "access_logs")] == ["2026-11-01", "2026-11-02", "2026-11-03"]
+    (loaded,) = answer("inputs", "access_logs")
+    assert (loaded["location"], loaded["lines"], loaded["rows"]) == (location, 7, 6)
+    assert [reject["text"] for reject in answer("rejects", "access_logs")] == ["garbage"]
+    assert answer("load", "access_logs", location, "--site", "s")["inputs"][0]["status"] == "unchanged"
+    assert answer("publish", "access_logs", str(tmp_path / "out"))["written"] == ["2026-11-01", "2026-11-02", "2026-11-03"]
+    assert answer("config")["home"] == {"value": str(cli.home.settings.home), "source": "LAKEHOUSE_HOME"}
+    assert answer("cleanup", "access_logs")["files"] == 0
+    assert len(answer("sample", "access_logs", "--days", "1", "--rows", "10", "--out", str(tmp_path / "sample"))) == 1
+    assert answer("unload", "access_logs", "access.log")["rows_removed"] == 6
+    assert answer("days", "access_logs") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        (("sql", "SELECT * FROM nonsense"), 1, "QueryError"),
+        (("load", "access_logs", "/no/such.log", "--site", "s"), 1, "InputError"),
+        (("days", "nonsense"), 2, "DatasetError"),
+        (("load", "access_logs"), 2, "UsageError"),
+        (("unload", "access_logs", "nonsense"), 2, "UsageError"),
+    ],
+)
+def test_errors_in_json_too(cli: Cli, words: tuple[str, ...], code: int, kind: str) -> None:
+    output, errors = cli.both(*words, "--json", code=code)
+    assert json.loads(output)["error"].keys() == {"kind", "message"}
+    assert json.loads(output)["error"]["kind"] == kind
+    assert errors == ""
+
+
+def test_an_answer_in_parquet_through_a_pipe(cli: Cli) -> None:
+    command = [sys.executable, "-m", "lakehouse", "sql", "SELECT 42 AS answer", "--format", "parquet"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert pq.read_table(io.BytesIO(done.stdout)).to_pylist() == [{"answer": 42}]
+
+
+def test_before_anything_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
+    assert main(["tables"]) == 0
+    assert "no tables yet: lakehouse load" in capsys.readouterr().out
+    for command in ("days", "inputs", "rejects"):
+        assert main([command, "access_logs"]) == 0
+        assert main([command, "access_logs", "--json"]) == 0
+    assert capsys.readouterr().out.count("[]") == 3

@@ -1,0 +1,58 @@
+"""An embedded lakehouse in a temporary folder, and short ways to load into it and to look at it."""
+
+from pathlib import Path
+from typing import Any
+
+from lakehouse.catalog import find_table, open_catalog
+from lakehouse.engines import duckdb as engine
+from lakehouse.inputs import find_inputs
+from lakehouse.intake import Observer, Options
+from lakehouse.ledger import Ledger, read_ledger
+from lakehouse.load import Loader, Report, Request
+from lakehouse.settings import Settings, load_settings
+from tests.support.tiny import TINY
+
+
+class Home:
+    """A lakehouse under `folder`; `dataset` is the one that its methods speak of."""
+
+    def __init__(self, folder: Path, dataset: Any = TINY, **environment: str):
+        self.folder = folder
+        self.dataset = dataset
+        self.settings: Settings = load_settings({"LAKEHOUSE_HOME": str(folder / "home"), "HOME": str(folder), **environment})
+
+    def write(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def load(self, *paths: Path | str, observer: Observer | None = None, replace: tuple[str, ...] = (), **options: Any) -> Report:
+        request_options = {key: options.pop(key) for key in ("replace_day", "commit_every") if key in options}
+        inputs = find_inputs([str(path) for path in paths], self.settings)
+        return Loader(self.settings, self.dataset, observer).run(
+            Request(inputs, Options(**{"site": "s", **options}), replace, **request_options)
+        )
+
+    def unload(self, *ids: str) -> Report:
+        return Loader(self.settings, self.dataset).run(Request(replace=ids))
+
+    def table(self) -> Any:
+        return find_table(open_catalog(self.settings), self.settings, self.dataset.name)
+
+    def ledger(self) -> Ledger:
+        table = self.table()
+        return read_ledger(table.io, table.location(), table.properties)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query in which `t` is the dataset's table."""
+        with engine.connect(self.settings) as connection:
+            connection.execute(f"CREATE VIEW t AS {engine.scan_sql(self.table())}")
+            return connection.execute(sql).fetchall()
+
+    def texts(self) -> list[str]:
+        """All texts of the tiny dataset, sorted: what is there, and how often."""
+        return [row[0] for row in self.query("SELECT text FROM t ORDER BY text")]
+
+    def snapshots(self) -> int:
+        return len(self.table().metadata.snapshots)

@@ -1,0 +1,125 @@
+"""Loads in processes of their own, forked from one that has imported everything and used nothing: a start costs milliseconds."""
+
+import functools
+import inspect
+import multiprocessing
+import os
+import resource
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io.pyarrow import PyArrowFile
+from sqlalchemy.orm import Session
+
+from lakehouse.errors import LakehouseError
+from lakehouse.load import SilentObserver
+from lakehouse.storage import Store
+from tests.support.home import Home
+from tests.support.stops import EXIT_CODE, PATIENCE, ExitAt
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.support.processes", "duckdb", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow"])
+FAILED = 3
+
+
+def start(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """Run a function of a module in a process of its own."""
+    process = _context.Process(target=_run, args=(target, arguments), daemon=True)
+    process.start()
+    return process
+
+
+def _run(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    try:
+        target(*arguments)
+    except LakehouseError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def wait(process: ForkServerProcess) -> int:
+    """The exit code of a process; negative: killed by that signal."""
+    process.join(PATIENCE)
+    code = process.exitcode
+    if code is None:
+        process.kill()
+        raise AssertionError("the process never ended")
+    process.close()
+    return code
+
+
+def load(folder: Path, paths: list[str], options: dict[str, Any], exit_at: str | None = None) -> None:
+    """Load in this process, which ends at a step."""
+    Home(folder).load(*paths, observer=ExitAt(exit_at) if exit_at else SilentObserver(), **options)
+
+
+def load_until_effect(folder: Path, paths: list[str], options: dict[str, Any], number: int) -> None:
+    """Load in this process, which ends before or after it has changed something that outlives it, the number-th time."""
+    left = number
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os._exit(EXIT_CODE)
+
+    def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            count()
+            result = function(*arguments, **named)
+            count()
+            return result
+
+        return call
+
+    for owner, name in (
+        (Store, "write"), (Store, "delete"), (PyArrowFile, "create"), (SqlCatalog, "_write_metadata"), (Session, "commit"),
+    ):  # fmt: skip
+        call = deadly(getattr(owner, name))
+        setattr(owner, name, staticmethod(call) if isinstance(inspect.getattr_static(owner, name), staticmethod) else call)
+    Home(folder).load(*paths, **options)
+
+
+def queue() -> Any:
+    """To bring answers back."""
+    return _context.Queue()
+
+
+def barrier(parties: int) -> Any:
+    """To let processes begin at once."""
+    return _context.Barrier(parties)
+
+
+def load_together(folder: Path, path: str, options: dict[str, Any], begin: Any, answers: Any) -> None:
+    """Load at the same moment as others, and tell what came of it."""
+    home = Home(folder)
+    begin.wait(PATIENCE)
+    try:
+        answers.put((path, [outcome.status for outcome in home.load(path, **options).outcomes]))
+    except LakehouseError as error:
+        answers.put((path, str(error)))
+        raise
+
+
+def pipe() -> tuple[Any, Any]:
+    """To hear from a process; its end is the second, which the parent closes."""
+    return _context.Pipe()
+
+
+def load_with_small_files(folder: Path, path: str, limit: int, answers: Any) -> None:
+    """Load in a process whose files may not grow beyond `limit` bytes, and tell the error: a disk that is full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        Home(folder).load(path)
+        answers.send("loaded")
+    except LakehouseError as error:
+        answers.send(str(error))

@@ -1,0 +1,89 @@
+"""PartitionWriter: what goes in comes out, in the right files, whatever the order and number of partitions."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyiceberg.manifest import DataFile
+
+from lakehouse import spill, stage
+from lakehouse.catalog import ensure_table, open_catalog, table_columns
+from lakehouse.commit import StagedFiles, partition_day
+from lakehouse.settings import load_settings
+from tests.support.tiny import TINY
+
+COLUMNS = table_columns(TINY.columns)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("stage")
+    chosen = load_settings({"LAKEHOUSE_HOME": str(folder), "HOME": str(folder)})
+    return ensure_table(open_catalog(chosen), chosen, "tiny", "doc", COLUMNS)
+
+
+def frame(rows: list[tuple[int, int]], first: int) -> pl.DataFrame:
+    """Rows of (day, site), numbered from `first`."""
+    days = [date(2026, 1, 1) + timedelta(days=day) for day, _ in rows]
+    return pl.DataFrame(
+        {
+            "date": days,
+            "site": [f"site{site}" for _, site in rows],
+            "ts": [datetime(day.year, day.month, day.day, 12, tzinfo=UTC) for day in days],
+            "text": [f"row{first + number}" for number in range(len(rows))],
+            "_input": ["0123456789abcdef"] * len(rows),
+            "_line": list(range(first, first + len(rows))),
+        },
+        schema_overrides={"ts": pl.Datetime("us", "UTC"), "_line": pl.Int64},
+    )
+
+
+class RecordedFiles(StagedFiles):
+    """Keeps the data files themselves, which the real one writes into manifests."""
+
+    def __init__(self, table: Any, load_id: str):
+        super().__init__(table, load_id)
+        self.added: list[DataFile] = []
+
+    def add(self, data_file: DataFile) -> None:
+        self.added.append(data_file)
+
+
+BLOCKS = st.lists(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=30), min_size=1, max_size=5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    blocks=BLOCKS, merge_rows=st.integers(1, 50), rows_per_file=st.sampled_from([5, 1000]), small_bytes=st.sampled_from([1, 1000])
+)
+def test_rows_in_are_rows_out(
+    table: Any, blocks: list[list[tuple[int, int]]], merge_rows: int, rows_per_file: int, small_bytes: int
+) -> None:
+    staged = RecordedFiles(table, f"load-{id(blocks)}")
+    frames = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spill, "MERGE_ROWS", merge_rows)
+        patch.setattr(spill, "RUN_BATCH_ROWS", 7)
+        patch.setattr(stage, "ROWS_PER_FILE", rows_per_file)
+        patch.setattr(stage, "SMALL_BYTES", small_bytes)
+        patch.setattr(stage, "DIRECT_PARTITIONS", 3)
+        with stage.PartitionWriter(table, COLUMNS, staged) as writer:
+            first = 1
+            for block in blocks:
+                frames.append(frame(block, first))
+                first += len(block)
+                writer.write(frames[-1])
+    found = []
+    for data_file in staged.added:
+        rows = pl.DataFrame(pl.from_arrow(pq.read_table(data_file.file_path)))
+        assert rows["date"].unique().to_list() == [partition_day(data_file)]
+        assert rows["site"].unique().to_list() == [data_file.partition[1]]
+        assert rows.height == data_file.record_count
+        assert data_file.file_size_in_bytes == Path(data_file.file_path).stat().st_size
+        found.append(rows)
+    assert pl.concat(found).sort("_line").equals(pl.concat(frames))
