@@ -1,11 +1,14 @@
 """Which input is this? Decided by a hash over its bytes, compared with the ledger (DESIGN 2)."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lakehouse.ledger import InputRecord
+import numpy as np
+import polars as pl
+
+from lakehouse.ledger import TRAIL_CHARACTERS, Beginning, InputRecord, trail_of
 
 FIRST_CHECKPOINT = 32
 """Bytes: with the time in it a log's first line differs from other logs' soon, so that few records are ever compared."""
@@ -104,50 +107,92 @@ def candidates(head: bytes, records: Iterable[InputRecord]) -> list[InputRecord]
     ]
 
 
-class KnownInputs:
-    """Records, found by how their bytes begin: among thousands, few need comparing with an input."""
+class _Lookup:
+    """Rows by how a column's hexadecimal digits begin, found by bisection: a dictionary of all takes long to make."""
 
-    def __init__(self, records: Iterable[InputRecord]):
-        self._records: dict[str, InputRecord] = {}
-        self._starts: dict[str, dict[str, dict[str, InputRecord]]] = {}
-        self._digests: dict[str, dict[str, InputRecord]] = {}
-        for record in records:
-            self.add(record)
+    def __init__(self, column: pl.Series):
+        numbers = column.str.head(TRAIL_CHARACTERS).str.to_integer(base=16, dtype=pl.UInt32).to_numpy()
+        self._order = np.argsort(numbers)
+        self._numbers = numbers[self._order]
+
+    def rows(self, text: str) -> list[int]:
+        """Rows whose column begins like `text`."""
+        number = np.uint32(int(text[:TRAIL_CHARACTERS], 16))
+        first, last = (np.searchsorted(self._numbers, number, side) for side in ("left", "right"))
+        return [int(row) for row in self._order[first:last]]
+
+
+class KnownInputs:
+    """Records, found by how their bytes begin: among thousands, few need comparing with an input.
+
+    Args:
+        records: of the ledger, by id; only those that an input can be related to are asked for.
+        beginnings: what they are found by, with the fields of `Beginning` as columns.
+        without: ids of those that do not count.
+    """
+
+    def __init__(self, records: Mapping[str, InputRecord], beginnings: pl.DataFrame, without: Iterable[str] = ()):
+        self._records = records
+        self._beginnings = beginnings.select(Beginning._fields)
+        self._starts = _Lookup(beginnings.select(pl.coalesce(pl.col("trail").replace("", None), "digest")).to_series())
+        self._digests = _Lookup(beginnings["digest"])
+        self._gone = set(without)
+        self._added: dict[str, InputRecord] = {}
+        self._added_by: dict[str, dict[str, Beginning]] = {}
 
     def add(self, record: InputRecord) -> None:
         """Add a record, or put it in the place of its former self."""
         self.remove(record.id)
-        self._records[record.id] = record
-        self._starts.setdefault(record.site, {}).setdefault(_start(record), {})[record.id] = record
-        self._digests.setdefault(record.digest, {})[record.id] = record
+        self._added[record.id] = record
+        for key in _keys(record.beginning):
+            self._added_by.setdefault(key, {})[record.id] = record.beginning
 
     def remove(self, record_id: str) -> None:
         """Forget a record; one that is not there does not matter."""
-        record = self._records.pop(record_id, None)
-        if record is not None:
-            del self._starts[record.site][_start(record)][record_id]
-            del self._digests[record.digest][record_id]
+        self._gone.add(record_id)
+        record = self._added.pop(record_id, None)
+        for key in _keys(record.beginning) if record else ():
+            del self._added_by[key][record_id]
+
+    def _record(self, record_id: str) -> InputRecord:
+        return self._added.get(record_id) or self._records[record_id]
+
+    def _stored(self, rows: Iterable[int]) -> list[Beginning]:
+        """Beginnings of the ledger's records in these rows, as far as they still count."""
+        found = (Beginning._make(self._beginnings.row(row)) for row in rows)
+        return [beginning for beginning in found if beginning.id not in self._gone]
 
     def candidates(self, head: bytes, site: str, source: str) -> list[InputRecord]:
         """Records in scope that an input beginning with `head` can be related to."""
-        starts = self._starts.get(site, {})
         if len(head) < FIRST_CHECKPOINT:
-            found = [record for records in starts.values() for record in records.values()]
+            found = [*self._stored(range(self._beginnings.height)), *(record.beginning for record in self._added.values())]
         else:
             hasher = Hasher(range(1, FIRST_CHECKPOINT))
             hasher.update(head[:FIRST_CHECKPOINT])
-            begins = (*hasher.checkpoints, *hasher.digest_at.values())
-            found = [record for begin in begins for record in starts.get(begin, {}).values()]
-        return candidates(head, [record for record in found if in_scope(record, site, source)])
+            starts = {start[:TRAIL_CHARACTERS] for start in (*hasher.checkpoints, *hasher.digest_at.values())}
+            found = self._stored(row for start in starts for row in self._starts.rows(start))
+            found += [beginning for start in starts for beginning in self._added_by.get(start, {}).values()]
+        found = [beginning for beginning in found if beginning.site == site]
+        hasher = Hasher(beginning.length for beginning in found if beginning.length <= len(head))
+        hasher.update(head)
+        trail = trail_of(hasher.checkpoints)
+        records = [
+            self._record(beginning.id)
+            for beginning in found
+            if hasher.digest_at.get(beginning.length) == beginning.digest
+            or (beginning.length > len(head) and beginning.trail.startswith(trail))
+        ]
+        return candidates(head, [record for record in records if in_scope(record, site, source)])
 
     def with_digest(self, digest: str) -> list[InputRecord]:
         """Records of exactly the bytes with this SHA-256, in any scope."""
-        return list(self._digests.get(digest, {}).values())
+        found = [*self._stored(self._digests.rows(digest)), *self._added_by.get(digest, {}).values()]
+        return [self._record(beginning.id) for beginning in found if beginning.digest == digest]
 
 
-def _start(record: InputRecord) -> str:
-    """What inputs that begin like a record have in common with it."""
-    return record.checkpoints[0] if record.checkpoints else record.digest
+def _keys(beginning: Beginning) -> set[str]:
+    """What a record of this load is found by: its start and its digest, which is longer."""
+    return {(beginning.trail or beginning.digest)[:TRAIL_CHARACTERS], beginning.digest}
 
 
 def identify(hasher: Hasher, related: Iterable[InputRecord], bytes_after: dict[int, bytes]) -> Identity:

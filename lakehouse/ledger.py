@@ -3,15 +3,18 @@
 It is a set of small immutable Parquet files beside the table's folder, so that no orphan removal looks at them. The
 table property `lakehouse.ledger` names the newest one; its Parquet metadata lists the older ones that still count. The
 property changes in the very commit that changes the data, which makes the ledger atomic with the rows. Files are
-merged by size like a log-structured merge tree: a commit writes few bytes and a reader opens few files.
+merged by size like a log-structured merge tree: a commit writes few bytes and a reader opens few files. What records are
+found by stands in columns of its own, so that only those that are asked for are decoded.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
@@ -25,14 +28,35 @@ LAYOUT_VERSION = 1
 
 POINTER = "lakehouse.ledger"
 VERSION = "lakehouse.version"
-MERGE_LIMIT = 512
-"""Records in a file beyond which it is not merged again: bounds what one commit rewrites."""
-SEGMENT_LIMIT = 64
-"""Files beyond which a commit rewrites the whole ledger, without what was superseded."""
+SMALL_FILE = 64
+"""Records up to which every commit writes the newest file anew, instead of another file that readers must open."""
+PAYLOAD_GROUP = 2048
+"""Records whose payloads are decoded together when that of one is asked for."""
+TRAIL_CHARACTERS, TRAIL_CHECKPOINTS = 8, 12
+"""Characters of each checkpoint that say which records are worth decoding, and checkpoints: up to 64 KiB of the input."""
 LOADS_KEPT = 10_000
-"""Load records kept; older ones are dropped."""
+"""Load records kept, one a commit; older ones are dropped."""
 
-_SCHEMA = pa.schema([("kind", pa.string()), ("id", pa.string()), ("sequence", pa.int64()), ("payload", pa.string())])
+_INDEX = {
+    "kind": pl.String(), "id": pl.String(), "sequence": pl.Int64(), "gone": pl.Boolean(),
+    "site": pl.String(), "length": pl.Int64(), "digest": pl.String(), "trail": pl.String(),
+}  # fmt: skip
+_COLUMNS = {**_INDEX, "payload": pl.String()}
+
+
+class Beginning(NamedTuple):
+    """What an input is found by, without decoding its record: see `InputRecord`, and `trail_of` for the trail."""
+
+    id: str
+    site: str
+    length: int
+    digest: str
+    trail: str
+
+
+def trail_of(checkpoints: Sequence[str]) -> str:
+    """The first checkpoints in few characters: the trail of an input's beginning is how the trail of the input begins."""
+    return "".join(checkpoint[:TRAIL_CHARACTERS] for checkpoint in checkpoints[:TRAIL_CHECKPOINTS])
 
 
 @dataclass(frozen=True)
@@ -73,6 +97,11 @@ class InputRecord:
     continuation_lines: int = 0
     open_end: bool = False
     reject_files: tuple[str, ...] = ()
+
+    @property
+    def beginning(self) -> Beginning:
+        """What it is found by."""
+        return Beginning(self.id, self.site, self.length, self.digest, trail_of(self.checkpoints))
 
 
 @dataclass(frozen=True)
@@ -117,81 +146,133 @@ class Changes:
     forget_expired: tuple[str, ...] = ()
 
 
-class _Record(NamedTuple):
-    kind: str
-    id: str
-    sequence: int
-    payload: str  # empty: the record of this kind and id is gone
+class _File:
+    """One file of the ledger, whole in memory, since a clean-up may delete it; its payloads are decoded when asked for.
+
+    Args:
+        path: where it lies.
+        content: its bytes.
+
+    Raises:
+        CatalogError: its layout is newer than this code.
+    """
+
+    def __init__(self, path: str, content: bytes):
+        self.path = path
+        self._parquet = pq.ParquetFile(pa.BufferReader(content))
+        self.metadata = {key.decode(): value.decode() for key, value in (self._parquet.schema_arrow.metadata or {}).items()}
+        check_version(self.metadata)
+        self.count: int = self._parquet.metadata.num_rows
+        self._payloads: dict[int, pa.ChunkedArray] = {}
+
+    @cached_property
+    def index(self) -> pl.DataFrame:
+        """All columns but the payloads."""
+        return self._frame([*_INDEX])
+
+    def records(self) -> pl.DataFrame:
+        """All columns."""
+        return self._frame([*_COLUMNS])
+
+    def _frame(self, columns: list[str]) -> pl.DataFrame:
+        return pl.DataFrame(pl.from_arrow(self._parquet.read(columns=columns, use_threads=False)))
+
+    def payload(self, row: int) -> str:
+        """The payload of one record."""
+        group, offset = divmod(row, PAYLOAD_GROUP)
+        if group not in self._payloads:
+            self._payloads[group] = self._parquet.read_row_group(group, columns=["payload"])["payload"]
+        return str(self._payloads[group][offset].as_py())
 
 
-class _Decoded(Mapping[str, _T]):
-    """Records of one kind by id, decoded when they are asked for: most of a long ledger's records never are."""
+class _Records(Mapping[str, _T]):
+    """Records of one kind by id, decoded when they are asked for: most of a long ledger's records never are.
 
-    def __init__(self, decode: Callable[[_Record], _T]):
-        self.records: dict[str, _Record] = {}
+    Args:
+        index: where they are, and what they are found by.
+        files: the ledger's.
+        decode: a record from its sequence and its payload.
+    """
+
+    def __init__(self, index: pl.DataFrame, files: tuple[_File, ...], decode: Callable[[int, dict[str, Any]], _T]):
+        self.index = index
+        self._files = files
         self._decode = decode
         self._decoded: dict[str, _T] = {}
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {record_id: place for place, record_id in enumerate(self.index["id"].to_list())}
+
     def __getitem__(self, record_id: str) -> _T:
         if record_id not in self._decoded:
-            self._decoded[record_id] = self._decode(self.records[record_id])
+            place = self._places[record_id]
+            payload = self._files[self.index["file"][place]].payload(self.index["row"][place])
+            self._decoded[record_id] = self._decode(self.index["sequence"][place], _tuples(json.loads(payload)))
         return self._decoded[record_id]
 
     def __contains__(self, record_id: object) -> bool:
-        return record_id in self.records
+        return record_id in self._places
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.records)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return self.index.height
 
-    def apply(self, record: _Record) -> None:
-        """Take a later record: a new one, one in the place of another, or the end of one."""
-        self._decoded.pop(record.id, None)
-        if record.payload:
-            self.records[record.id] = record
-        else:
-            self.records.pop(record.id, None)
+    def not_in(self, other: "_Records[_T]") -> list[_T]:
+        """Records that another version of the ledger does not have, or has with other bytes or from another commit."""
+        found = self.index.join(other.index, on=["sequence", *Beginning._fields], how="anti")
+        return [self[record_id] for record_id in found["id"]]
 
 
-def _input(record: _Record) -> InputRecord:
-    return InputRecord(**_tuples(json.loads(record.payload)))
-
-
-def _load(record: _Record) -> tuple[int, LoadRecord]:
-    return record.sequence, LoadRecord(**_tuples(json.loads(record.payload)))
-
-
-def _expired(record: _Record) -> ExpiredRecord:
-    return ExpiredRecord(**json.loads(record.payload))
-
-
-@dataclass(frozen=True)
-class _Segment:
-    path: str
-    count: int
-
-
-@dataclass
 class Ledger:
-    """The ledger as one table version sees it."""
+    """The ledger as one table version sees it.
 
-    root: str
-    io: FileIO
-    sequence: int = 0
-    inputs: _Decoded[InputRecord] = field(default_factory=lambda: _Decoded(_input))
-    loads: _Decoded[tuple[int, LoadRecord]] = field(default_factory=lambda: _Decoded(_load))
-    expired: _Decoded[ExpiredRecord] = field(default_factory=lambda: _Decoded(_expired))
-    _segments: tuple[_Segment, ...] = ()
-    _read: dict[str, tuple[_Record, ...]] = field(default_factory=dict)
+    Args:
+        root: its folder.
+        io: reads and writes its files.
+        files: it consists of, oldest first.
+    """
+
+    def __init__(self, root: str, io: FileIO, files: tuple[_File, ...] = ()):
+        self.root = root
+        self.sequence = int(files[-1].metadata["lakehouse.sequence"]) if files else 0
+        self._io = io
+        self._files = files
+
+    @cached_property
+    def _index(self) -> pl.DataFrame:
+        """The last word on every record that there is, with the file and the row where it stands."""
+        indexes = [
+            file.index.with_row_index("row").with_columns(pl.lit(number, pl.Int64).alias("file"))
+            for number, file in enumerate(self._files)
+        ]
+        empty = pl.DataFrame(schema={"row": pl.UInt32(), **_INDEX, "file": pl.Int64()})
+        return _last_words(pl.concat([empty, *indexes]), self.sequence).filter(~pl.col("gone"))
+
+    def _records(self, kind: str, decode: Callable[[int, dict[str, Any]], _T]) -> _Records[_T]:
+        return _Records(self._index.filter(pl.col("kind") == kind), self._files, decode)
+
+    @cached_property
+    def inputs(self) -> _Records[InputRecord]:
+        """By id, in the order in which they were last changed."""
+        return self._records("input", lambda _, values: InputRecord(**values))
+
+    @cached_property
+    def loads(self) -> _Records[tuple[int, LoadRecord]]:
+        """With the sequence of each, by id, in their order."""
+        return self._records("load", lambda sequence, values: (sequence, LoadRecord(**values)))
+
+    @cached_property
+    def expired(self) -> _Records[ExpiredRecord]:
+        """By manifest list."""
+        return self._records("expired", lambda _, values: ExpiredRecord(**values))
 
     @property
     def oldest_load_sequence(self) -> int:
         """Sequence of the oldest load record that is kept, 0 when nothing was dropped yet."""
-        if len(self.loads) < LOADS_KEPT:
-            return 0
-        return min(record.sequence for record in self.loads.records.values())
+        return max(0, self.sequence - LOADS_KEPT + 1) if self.sequence >= LOADS_KEPT else 0
 
     def load_by_id(self, load_id: str) -> LoadRecord | None:
         """The record of a load or fence, or None when it never committed."""
@@ -200,12 +281,8 @@ class Ledger:
 
     def days_changed_since(self, sequence: int) -> set[date]:
         """Days whose rows changed in commits after `sequence`."""
-        return {
-            date.fromisoformat(day)
-            for record in self.loads.records.values()
-            if record.sequence > sequence
-            for day in self.loads[record.id][1].days
-        }
+        later = self.loads.index.filter(pl.col("sequence") > sequence)["id"]
+        return {date.fromisoformat(day) for load_id in later for day in self.loads[load_id][1].days}
 
     def write(self, changes: Changes, token: str) -> str:
         """Write the file that a commit will point at.
@@ -218,32 +295,32 @@ class Ledger:
             Its path, the new value of the property `lakehouse.ledger`.
         """
         sequence = self.sequence + 1
-        records = list(_records_of(changes, sequence))
-        segments = list(self._segments)
-        if len(segments) > SEGMENT_LIMIT:
-            segments = []
-            records = [*_records_of_ledger(self), *records]
-        while segments and segments[-1].count <= len(records) and segments[-1].count + len(records) <= MERGE_LIMIT:
-            records = _merge(self._records(segments.pop()), records, oldest=not segments)
+        records = pl.DataFrame(list(_rows_of(changes, sequence)), schema=_COLUMNS, orient="row")
+        files = list(self._files)
+        while files and files[-1].count <= max(SMALL_FILE, records.height):
+            records = _last_words(pl.concat([files.pop().records(), records]), sequence)
+        if not files:  # nothing older is left that could hold what is gone
+            records = records.filter(~pl.col("gone"))
         path = f"{self.root}/{sequence:010d}-{token}.parquet"
         metadata = {
             "lakehouse.version": str(LAYOUT_VERSION),
             "lakehouse.sequence": str(sequence),
-            "lakehouse.segments": json.dumps([[_name(segment.path), segment.count] for segment in segments]),
+            "lakehouse.older": json.dumps([_name(file.path) for file in files]),
         }
-        table = pa.Table.from_pylist([record._asdict() for record in records], schema=_SCHEMA)
-        with self.io.new_output(path).create(overwrite=True) as stream:
-            pq.write_table(table.replace_schema_metadata(metadata), stream, compression="zstd")
+        table = records.to_arrow(compat_level=pl.CompatLevel.oldest()).replace_schema_metadata(metadata)
+        with self._io.new_output(path).create(overwrite=True) as stream:
+            pq.write_table(
+                table, stream, PAYLOAD_GROUP, compression="zstd", use_dictionary=["kind", "site"], write_statistics=False
+            )
         return path
 
-    def _records(self, segment: _Segment) -> tuple[_Record, ...]:
-        if segment.path not in self._read:
-            self._read[segment.path] = _read_segment(self.io, segment.path)[1]
-        return self._read[segment.path]
-
-    def segment_paths(self) -> tuple[str, ...]:
+    def file_paths(self) -> tuple[str, ...]:
         """Paths of the files that this version of the ledger consists of."""
-        return tuple(segment.path for segment in self._segments)
+        return tuple(file.path for file in self._files)
+
+    def file(self, path: str) -> _File | None:
+        """One of these files, if it is one."""
+        return next((file for file in self._files if file.path == path), None)
 
 
 def ledger_root(table_location: str) -> str:
@@ -264,24 +341,19 @@ def read_ledger(io: FileIO, location: str, properties: Mapping[str, str], known:
         CatalogError: the layout is newer than this code.
     """
     check_version(properties)
-    ledger = Ledger(ledger_root(location), io)
+    root = ledger_root(location)
     pointer = properties.get(POINTER)
     if pointer is None:
-        return ledger
-    if known is not None:
-        ledger._read = known._read
-        if known._segments and known._segments[-1].path == pointer:
-            return known
-    metadata, newest = _read_segment(io, pointer)
-    older = [_Segment(f"{ledger.root}/{name}", count) for name, count in json.loads(metadata["lakehouse.segments"])]
-    ledger.sequence = int(metadata["lakehouse.sequence"])
-    ledger._read[pointer] = newest
-    ledger._segments = (*older, _Segment(pointer, len(newest)))
-    for segment in ledger._segments:
-        for record in ledger._records(segment):
-            _apply(ledger, record)
-    ledger._read = {segment.path: ledger._read[segment.path] for segment in ledger._segments}
-    return ledger
+        return Ledger(root, io)
+    if known is not None and known.file_paths()[-1:] == (pointer,):
+        return known
+
+    def read(path: str) -> _File:
+        return (known.file(path) if known else None) or _read_file(io, path)
+
+    newest = read(pointer)
+    older = (read(f"{root}/{name}") for name in json.loads(newest.metadata["lakehouse.older"]))
+    return Ledger(root, io, (*older, newest))
 
 
 def check_version(properties: Mapping[str, str]) -> None:
@@ -298,49 +370,28 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _records_of(changes: Changes, sequence: int) -> Iterable[_Record]:
+def _rows_of(changes: Changes, sequence: int) -> Iterable[tuple[Any, ...]]:
+    nothing = (None,) * (len(Beginning._fields) - 1)
     for input_id in changes.drop_inputs:
-        yield _Record("input", input_id, sequence, "")
+        yield "input", input_id, sequence, True, *nothing, None
     for expired_id in changes.forget_expired:
-        yield _Record("expired", expired_id, sequence, "")
+        yield "expired", expired_id, sequence, True, *nothing, None
     for record in changes.put_inputs:
-        yield _Record("input", record.id, sequence, json.dumps(asdict(record)))
+        yield "input", record.id, sequence, False, *record.beginning[1:], json.dumps(asdict(record))
     for expired in changes.expired:
-        yield _Record("expired", expired.id, sequence, json.dumps(asdict(expired)))
-    yield _Record("load", changes.load.id, sequence, json.dumps(asdict(changes.load)))
+        yield "expired", expired.id, sequence, False, *nothing, json.dumps(asdict(expired))
+    yield "load", changes.load.id, sequence, False, *nothing, json.dumps(asdict(changes.load))
 
 
-def _records_of_ledger(ledger: Ledger) -> Iterable[_Record]:
-    for known in (ledger.inputs, ledger.expired, ledger.loads):
-        yield from known.records.values()
+def _last_words(records: pl.DataFrame, sequence: int) -> pl.DataFrame:
+    """Of records in the order in which they were written the last one of each, without loads that are too old at `sequence`."""
+    kept = (pl.col("kind") != "load") | (pl.col("sequence") > sequence - LOADS_KEPT)
+    return records.filter(kept).unique(["kind", "id"], keep="last", maintain_order=True)
 
 
-def _merge(older: Iterable[_Record], newer: Iterable[_Record], oldest: bool) -> list[_Record]:
-    """Later records win; deletions are only kept while an older file could still hold what they delete."""
-    merged = {(record.kind, record.id): record for record in older}
-    for record in newer:
-        merged.pop((record.kind, record.id), None)
-        merged[(record.kind, record.id)] = record
-    return [record for record in merged.values() if record.payload or not oldest]
-
-
-def _read_segment(io: FileIO, path: str) -> tuple[dict[str, str], tuple[_Record, ...]]:
+def _read_file(io: FileIO, path: str) -> _File:
     with io.new_input(path).open() as stream:
-        table = pq.read_table(pa.BufferReader(stream.read()))
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    check_version(metadata)
-    return metadata, tuple(map(_Record, *(table[name].to_pylist() for name in _SCHEMA.names)))
-
-
-def _apply(ledger: Ledger, record: _Record) -> None:
-    if record.kind == "input":
-        ledger.inputs.apply(record)
-    elif record.kind == "expired":
-        ledger.expired.apply(record)
-    elif record.kind == "load":
-        ledger.loads.apply(record)
-        if len(ledger.loads) > LOADS_KEPT:
-            del ledger.loads.records[next(iter(ledger.loads))]
+        return _File(path, stream.read())
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -283,7 +283,7 @@ class Loader:
     def _stage(
         self, request: Request, attempt: _Attempt, todo: list[tuple[int, InputFile, str, str]], rejects: RejectWriter
     ) -> None:
-        records = KnownInputs(record for key, record in attempt.ledger.inputs.items() if key not in attempt.dropped)
+        records = KnownInputs(attempt.ledger.inputs, attempt.ledger.inputs.index, attempt.dropped)
         options = request.options
         if request.replace_day is not None:
             options = replace(options, reparse=True)
@@ -411,8 +411,7 @@ class Loader:
         if ledger.oldest_load_sequence > attempt.ledger.sequence:
             raise _DecideAgain  # the ledger may have forgotten a fence, or this very load
         before, after = attempt.ledger.inputs, ledger.inputs
-        changed = [record for key, record in after.items() if before.get(key) != record]
-        changed += [record for key, record in before.items() if key not in after]
+        changed = [*after.not_in(before), *before.not_in(after)]
         if any(_concerns(record, outcome) for outcome in attempt.outcomes if outcome.changes for record in changed):
             raise _DecideAgain
 

@@ -211,7 +211,7 @@ def _referenced(table: Table, ledger: Ledger) -> Iterator[str]:
     for expired in ledger.expired:
         yield expired
         yield from (manifest.manifest_path for manifest in _listed(table, expired))
-    yield from ledger.segment_paths()
+    yield from ledger.file_paths()
     yield from (path for record in ledger.inputs.values() for path in record.reject_files)
 
 

@@ -67,7 +67,7 @@ class Reader:
             return read_ledger(table.io, table.location(), table.properties)
 
     def inputs(self, dataset: str) -> list[InputRecord]:
-        """Inputs that are loaded, in the order of their first load."""
+        """Inputs that are loaded, in the order in which they were last changed."""
         table = self.table(dataset)
         return list(self.ledger(table).inputs.values()) if table else []
 

@@ -49,7 +49,7 @@ def referenced(home: Home) -> set[str]:
             known.add(manifest.manifest_path)
             known.update(entry.data_file.file_path for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True))
     ledger = home.ledger()
-    known.update(ledger.segment_paths())
+    known.update(ledger.file_paths())
     known.update(path for record in ledger.inputs.values() for path in record.reject_files)
     return {_path(location) for location in known}
 
@@ -62,9 +62,9 @@ def left_over(home: Home) -> list[str]:
     needed, root = referenced(home), ledger_root(table.location())
     present = {str(path) for folder in (table.location(), root) for path in Path(_path(folder)).rglob("*") if path.is_file()}
     assert needed <= present, "files are referred to that are not there"
-    seen = _path(f"{root}/seen.parquet")  # a hint for later loads, rewritten in place
+    seen = _path(f"{root}/seen/")  # hints for later loads, rewritten in place
     due = {_path(location) for location in _of_expired(table, home.ledger())}  # for readers, until their time is over
-    return sorted(present - needed - due - {seen})
+    return sorted(path for path in present - needed - due if not path.startswith(seen))
 
 
 def _of_expired(table: Table, ledger: Ledger) -> Iterator[str]:

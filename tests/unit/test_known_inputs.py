@@ -1,9 +1,14 @@
 """The index of known inputs finds what a comparison with every record would find."""
 
+from collections.abc import Iterable
+
+import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.identity import Hasher, KnownInputs, candidates, in_scope
+from lakehouse.inputs import HEAD_BYTES
 from lakehouse.ledger import InputRecord
 
 STARTS = st.sampled_from([b"", b"a" * 10, b"a" * 31, b"a" * 32, b"a" * 33, b"a" * 64, b"b" * 40])
@@ -32,12 +37,20 @@ def record(number: int, content: bytes, site: str, source: str) -> InputRecord:
     )
 
 
+def beginnings(records: Iterable[InputRecord]) -> pl.DataFrame:
+    schema = {"id": pl.String(), "site": pl.String(), "length": pl.Int64(), "digest": pl.String(), "trail": pl.String()}
+    return pl.DataFrame([found.beginning for found in records], schema, orient="row")
+
+
 @given(st.lists(st.tuples(CONTENT, SITES, SOURCES)), CONTENT, SITES, SOURCES, st.sets(st.integers(0, 9)))
 def test_the_same_candidates_as_by_comparing_all(
     inputs: list[tuple[bytes, str, str]], head: bytes, site: str, source: str, removed: set[int]
 ) -> None:
     records = [record(number, *values) for number, values in enumerate(inputs)]
-    known = KnownInputs([*records, *records])
+    stored = records[::2]
+    known = KnownInputs({found.id: found for found in stored}, beginnings(stored), {"4"} if len(records) > 4 else ())
+    for added in [*records[1::2], *records[::4]]:
+        known.add(added)
     for number in removed:
         known.remove(str(number))
     left = [record for number, record in enumerate(records) if number not in removed]
@@ -47,9 +60,16 @@ def test_the_same_candidates_as_by_comparing_all(
         assert kept in known.with_digest(kept.digest)
 
 
-def test_among_many_records_few_are_looked_at() -> None:
+@pytest.mark.parametrize("header", [b"", b"#Software: a server that begins each of its logs so\n" * 30])
+@pytest.mark.parametrize("rest", [b"", b"GET / HTTP/1.1 200\n" * 10, b"GET / HTTP/1.1 200\n" * 10_000])
+def test_among_many_records_only_the_right_one_is_decoded(header: bytes, rest: bytes) -> None:
     contents = [
-        f"192.0.2.1 - - [21/Nov/2026:06:{number // 60:02}:{number % 60:02} +0000] ...\n".encode() for number in range(900)
+        header + f"192.0.2.1 - - [21/Nov/2026:06:{number // 60:02}:{number % 60:02} +0000] ...\n".encode() + rest
+        for number in range(900)
     ]
-    known = KnownInputs(record(number, content, "rennes", "") for number, content in enumerate(contents))
-    assert [found.id for found in known.candidates(contents[17] + b"more\n", "rennes", "")] == ["17"]
+    records = {str(number): record(number, content, "rennes", "") for number, content in enumerate(contents)}
+    known = KnownInputs({"17": records["17"]}, beginnings(records.values()))  # others: KeyError
+    for head in (contents[17], contents[17] + b"more\n"):
+        assert [found.id for found in known.candidates(head[:HEAD_BYTES], "rennes", "")] == ["17"]
+    assert known.candidates(contents[17], "paris", "") == []
+    assert [found.id for found in known.with_digest(records["17"].digest)] == ["17"]

@@ -15,6 +15,7 @@ from lakehouse.errors import CatalogError
 from lakehouse.ledger import (
     POINTER,
     VERSION,
+    Beginning,
     Changes,
     ExpiredRecord,
     InputRecord,
@@ -44,13 +45,13 @@ commits = st.lists(st.tuples(ids, ids, ids, ids, st.booleans()), max_size=30)
 
 
 @settings(max_examples=40, deadline=None)
-@given(commits, st.integers(0, 4), st.integers(1, 12), st.integers(1, 6))
+@given(commits, st.integers(0, 12), st.integers(1, 3), st.integers(1, 6))
 def test_every_version_says_what_a_dictionary_would(
-    history: list[Any], segment_limit: int, merge_limit: int, loads_kept: int
+    history: list[Any], small_file: int, payload_group: int, loads_kept: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(module, "SEGMENT_LIMIT", segment_limit)
-        patch.setattr(module, "MERGE_LIMIT", merge_limit)
+        patch.setattr(module, "SMALL_FILE", small_file)
+        patch.setattr(module, "PAYLOAD_GROUP", payload_group)
         patch.setattr(module, "LOADS_KEPT", loads_kept)
         location, pointer = f"{folder}/t", None
         inputs: dict[str, InputRecord] = {}
@@ -80,34 +81,79 @@ def test_every_version_says_what_a_dictionary_would(
                 assert ledger.expired == expired
                 assert [*ledger.loads] == loads
                 assert ledger.sequence == number
-                assert len(ledger.segment_paths()) <= segment_limit + 2
+                assert len(ledger.file_paths()) <= 8
+                found = map(Beginning._make, ledger.inputs.index.select(Beginning._fields).rows())
+                assert set(found) == {record.beginning for record in inputs.values()}
                 assert ledger.load_by_id(changes.load.id) == changes.load
                 assert len(loads) < loads_kept or ledger.oldest_load_sequence == number - loads_kept + 1
         for old, known_then in versions:
             assert set(read(location, old).inputs) == known_then, "a version that others read stays as it was"
 
 
-def test_few_records_are_written_and_few_files_read_per_commit(tmp_path: Path) -> None:
+def test_few_records_are_written_and_few_files_read_per_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALL_FILE", 16)
     ledger = read(f"{tmp_path}/t", None)
-    written = most_files = 0
-    for number in range(1, 301):
+    written, most_files = [], 0
+    for number in range(1, 601):
         pointer = ledger.write(Changes(load(number), (replace(RECORD, id=f"{number}"),)), f"t{number}")
         ledger = read(f"{tmp_path}/t", pointer, ledger)
-        written += len(ledger._read[pointer])
-        most_files = max(most_files, len(ledger.segment_paths()))
-    assert written < 600 * 12, "each of 600 records is rewritten about log2(300) times"
-    assert most_files <= 10
-    assert len(ledger.inputs) == 300
+        written.append(ledger.file(pointer).count)  # type: ignore[union-attr]
+        most_files = max(most_files, len(ledger.file_paths()))
+    assert sum(written) < 1200 * 14, "each of 1200 records is rewritten 8 times in a small file, then at every doubling"
+    assert sorted(written)[-len(written) // 10] <= 64, "nearly all commits write little"
+    assert most_files <= 8
+    assert len(ledger.inputs) == 600
+
+
+def test_only_records_that_are_asked_for_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def watched(values: dict[str, Any]) -> dict[str, Any]:
+        decoded.append(values["id"])
+        return values
+
+    monkeypatch.setattr(module, "_tuples", watched)
+    many = tuple(replace(RECORD, id=f"{index}", checkpoints=()) for index in range(300))
+    pointer = read(f"{tmp_path}/t", None).write(Changes(load(1), many), "t")
+    ledger = read(f"{tmp_path}/t", pointer)
+    assert len(ledger.inputs) == ledger.inputs.index.height == 300
+    assert "7" in ledger.inputs
+    assert ledger.load_by_id("none") is None
+    assert ledger.days_changed_since(1) == set()
+    assert decoded == []
+    assert ledger.inputs["7"].id == ledger.inputs["7"].id == "7"
+    assert decoded == ["7"]
+
+
+def test_what_differs_between_two_versions(tmp_path: Path) -> None:
+    first = read(f"{tmp_path}/t", None)
+    pointer = first.write(Changes(load(1), tuple(replace(RECORD, id=key) for key in "abc")), "t1")
+    before = read(f"{tmp_path}/t", pointer)
+    grown = replace(RECORD, id="b", length=2, digest="e")
+    after = read(f"{tmp_path}/t", before.write(Changes(load(2), (grown, replace(RECORD, id="d")), ("a",)), "t2"))
+    assert {record.id: record.length for record in after.inputs.not_in(before.inputs)} == {"b": 2, "d": 1}
+    assert {record.id: record.length for record in before.inputs.not_in(after.inputs)} == {"a": 1, "b": 1}
+    assert after.inputs.not_in(after.inputs) == []
+
+
+def test_a_version_can_be_read_after_its_files_are_gone(tmp_path: Path) -> None:
+    pointer = read(f"{tmp_path}/t", None).write(Changes(load(1), (replace(RECORD, id="a"),)), "t1")
+    ledger = read(f"{tmp_path}/t", pointer)
+    Path(pointer).unlink()
+    assert ledger.inputs["a"].lines == 3
+    assert ledger.write(Changes(load(2)), "t2") != pointer
 
 
 def test_a_deleted_input_does_not_come_back_from_an_older_file(tmp_path: Path) -> None:
     ledger = read(f"{tmp_path}/t", None)
-    many = tuple(replace(RECORD, id=f"{index}") for index in range(module.MERGE_LIMIT))
+    many = tuple(replace(RECORD, id=f"{index}") for index in range(2 * module.SMALL_FILE))
     pointer = ledger.write(Changes(load(1), many), "t1")
     for number in range(2, 40):
         ledger = read(f"{tmp_path}/t", pointer)
         pointer = ledger.write(Changes(load(number), drop_inputs=(f"{number}",)), f"t{number}")
-    assert set(read(f"{tmp_path}/t", pointer).inputs) == {record.id for record in many} - {f"{n}" for n in range(2, 40)}
+    ledger = read(f"{tmp_path}/t", pointer)
+    assert len(ledger.file_paths()) > 1
+    assert set(ledger.inputs) == {record.id for record in many} - {f"{n}" for n in range(2, 40)}
 
 
 def test_days_changed_since_a_sequence(tmp_path: Path) -> None:
