@@ -8,8 +8,7 @@ and requirements - and handed to the catalog once. Format: Iceberg table specifi
 import secrets
 import time
 import uuid
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
@@ -167,21 +166,6 @@ def partition_day(data_file: DataFile) -> date:
     return EPOCH + timedelta(days=data_file.partition[0])
 
 
-def manifest_of_days(days: Collection[date]) -> Callable[[ManifestFile], bool]:
-    """Tells of a manifest whether it can list files of these days, by the bounds that its list gives."""
-    numbers = sorted((day - EPOCH).days for day in days)
-
-    def may_hold(manifest: ManifestFile) -> bool:
-        bounds = manifest.partitions[0] if manifest.partitions else None
-        if bounds is None or bounds.lower_bound is None or bounds.upper_bound is None:
-            return bool(numbers)
-        low, high = (int.from_bytes(bound, "little", signed=True) for bound in (bounds.lower_bound, bounds.upper_bound))
-        first = bisect_left(numbers, low)
-        return first < len(numbers) and numbers[first] <= high
-
-    return may_hold
-
-
 @dataclass(frozen=True)
 class Commit:
     """One snapshot to be.
@@ -276,21 +260,6 @@ def commit(table: Table, change: Commit, before_publish: Callable[[], None] | No
         raise CommitRaceError(f"another writer committed to {'.'.join(table.name())} first: {error}") from error
     except Exception as error:
         raise CommitAnswerLostError(explain_catalog_error(error)) from error
-
-
-def live_files(
-    table: Table, wanted: Callable[[DataFile], bool], manifest_wanted: Callable[[ManifestFile], bool] | None = None
-) -> list[DataFile]:
-    """Data files of the current snapshot that a predicate picks; manifests that cannot hold any may be left closed."""
-    snapshot = table.metadata.current_snapshot()
-    manifests = snapshot.manifests(table.io) if snapshot else []
-    return [
-        entry.data_file
-        for manifest in manifests
-        if manifest.content == ManifestContent.DATA and (manifest_wanted is None or manifest_wanted(manifest))
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-        if wanted(entry.data_file)
-    ]
 
 
 def _summary(change: Commit, parent: Snapshot | None) -> Summary:

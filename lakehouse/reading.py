@@ -17,6 +17,7 @@ from lakehouse.engines import duckdb as engine
 from lakehouse.engines.dialect import to_duckdb
 from lakehouse.errors import DatasetError, QueryError
 from lakehouse.ledger import InputRecord, Ledger, read_ledger
+from lakehouse.live import newest_days
 from lakehouse.rejects import read_rejects
 from lakehouse.settings import Settings
 from lakehouse.storage import storage_errors
@@ -112,18 +113,25 @@ class Reader:
             engine.create_views(connection, tables)
         for name in dataset_names(self._settings.datasets_folder):
             if name in tables:
-                self._create_dataset_views(connection, name, tables)
+                self._create_dataset_views(connection, name, tables, words if sql else None)
         for name in LEDGER_TABLES:
             if not sql or name in words:
                 connection.register(name, self._ledger_table(name, tables))
         return connection
 
-    def _create_dataset_views(self, connection: duckdb.DuckDBPyConnection, name: str, tables: dict[str, Table]) -> None:
+    def _create_dataset_views(
+        self, connection: duckdb.DuckDBPyConnection, name: str, tables: dict[str, Table], words: set[str] | None
+    ) -> None:
+        def days(table: str, count: int) -> list[date] | None:
+            with storage_errors("reading table metadata"):
+                return newest_days(tables[table], count) if table in tables else None
+
         dataset = get_dataset(name, self._settings.datasets_folder)
         missing = {rollup.name for rollup in dataset.rollups} - tables.keys()
         for view in dataset.views:
             if not any(re.search(rf"\b{table}\b", view.sql) for table in missing):
-                sql = to_duckdb(view.sql.replace("{zone}", self._settings["zone"]))
+                asked_for = words is None or view.name in words
+                sql = to_duckdb(view.sql.replace("{zone}", self._settings["zone"]), days if asked_for else None)
                 connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
 
     def _ledger_table(self, name: str, tables: dict[str, Table]) -> pa.Table:

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile, ManifestContent
 from pyiceberg.table import Table
 
-from lakehouse.commit import live_files, manifest_of_days, partition_day
+from lakehouse.commit import partition_day
 from lakehouse.datasets.base import COLUMN_TYPES, Column
 from lakehouse.errors import CatalogError
+from lakehouse.live import live_files, manifest_of_days
 from lakehouse.stage import PartitionWriter
 from lakehouse.storage import storage_errors
 

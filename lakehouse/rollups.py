@@ -28,8 +28,6 @@ from lakehouse.commit import (
     CommitAnswerLostError,
     CommitRaceError,
     StagedFiles,
-    live_files,
-    manifest_of_days,
     partition_day,
 )
 from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
@@ -39,6 +37,7 @@ from lakehouse.errors import QueryError
 from lakehouse.intents import Intents, discard_load
 from lakehouse.ledger import Changes, Ledger, LoadRecord, ledger_root, read_ledger
 from lakehouse.ledger_commit import commit_with_ledger
+from lakehouse.live import live_files, manifest_of_days
 from lakehouse.settings import Settings
 from lakehouse.stage import PartitionWriter
 from lakehouse.storage import Store, storage_errors, uses_s3

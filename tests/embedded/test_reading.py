@@ -11,13 +11,18 @@ from typing import Any
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.manifest import ManifestFile
 
 from lakehouse.cli import main
 from lakehouse.datasets import get_dataset
+from lakehouse.engines.dialect import to_duckdb
 from lakehouse.errors import QueryError
+from lakehouse.live import newest_days
 from lakehouse.reading import Reader
+from lakehouse.sample import write_sample
 from tests.s3server import S3Server
 from tests.support.home import Home
+from tests.support.tiny import DAY, lines
 
 pytestmark = pytest.mark.embedded
 
@@ -83,6 +88,58 @@ def test_a_query_opens_the_files_of_its_days_only(where: str, days: list[int], m
     assert found["date"].to_pylist() == [date(2026, 11, day) for day in days]
     opened = {request.key for request in s3.requests(bucket)[before:] if "/access_logs/data/" in request.key}
     assert len(opened) == len(days)
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM api_logs_last_20_days", "FROM api_logs_last_20_days WHERE site = 's'"])
+def test_the_view_of_the_last_days_opens_the_files_of_these_days_only(
+    query: str, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, bucket = tmp_path_factory.mktemp("api"), s3.new_bucket()
+    home = Home(
+        folder,
+        get_dataset("api_logs", folder),
+        LAKEHOUSE_WAREHOUSE=f"s3://{bucket}",
+        LAKEHOUSE_S3_ENDPOINT=s3.endpoint,
+        LAKEHOUSE_S3_ACCESS_KEY_ID=s3.access_key,
+        LAKEHOUSE_S3_SECRET_ACCESS_KEY=s3.secret_key,
+    )
+    home.load(*write_sample("api_logs", folder / "logs", 25, 250, "s", 1, date(2026, 11, 25)))
+    reader = Reader(home.settings)
+    before = len(s3.requests(bucket))
+    found = reader.sql(query)
+    opened = {request.key for request in s3.requests(bucket)[before:] if "/api_logs/data/" in request.key}
+    assert sorted(set(found["date"].to_pylist())) == [date(2026, 11, day) for day in range(6, 26)]
+    assert len(opened) == 20
+
+
+def test_the_newest_days_are_told_by_the_newest_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    for day in (5, 1, 3, 2, 4):
+        home.load(home.write(f"{day}.log", lines(1, start=day * DAY)))
+    table, opened = home.table(), 0
+    fetch = ManifestFile.fetch_manifest_entry
+
+    def watched(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal opened
+        opened += 1
+        return fetch(*arguments, **keywords)
+
+    monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", watched)
+    assert newest_days(table, 2) == [date(1970, 1, 5), date(1970, 1, 6)]
+    assert opened == 2
+    assert newest_days(table, 9) == [date(1970, 1, day) for day in range(2, 7)]
+
+
+def test_only_the_question_for_the_newest_days_is_answered_beforehand() -> None:
+    def days(table: str, count: int) -> list[date] | None:
+        return [date(2026, 11, 20 + number) for number in range(count)] if table == "t" else None
+
+    asked = "SELECT * FROM t WHERE date IN (SELECT DISTINCT date FROM {} {} ORDER BY date DESC LIMIT {})"
+    assert to_duckdb(asked.format("t", "", 2), days) == (
+        "SELECT * FROM t WHERE date IN (CAST('2026-11-20' AS DATE), CAST('2026-11-21' AS DATE))"
+    )
+    for other in (("u", "", 2), ("t", "WHERE status > 400", 2), ("t", "", 0)):
+        assert to_duckdb(asked.format(*other), days) == to_duckdb(asked.format(*other))
 
 
 @pytest.fixture(scope="module")
