@@ -63,7 +63,8 @@ _ICEBERG_TYPES: dict[str, PrimitiveType] = {
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "timestamp": pa.timestamp("us", "UTC"),
     "date": pa.date32(),
-    "string": pa.large_string(),
+    # As polars holds it: the Parquet writer reads such strings where they are.
+    "string": pa.string_view(),
     "int": pa.int32(),
     "long": pa.int64(),
     "double": pa.float64(),
@@ -322,7 +323,7 @@ def arrow_schema(table: Table, columns: tuple[Column, ...]) -> pa.Schema:
     for column in columns:
         field = table.schema().find_field(column.name)
         if isinstance(field.field_type, ListType):
-            element = with_id("element", pa.large_string(), field.field_type.element_id)
+            element = with_id("element", _ARROW_TYPES["string"], field.field_type.element_id)
             fields.append(with_id(column.name, pa.large_list(element), field.field_id))
         else:
             fields.append(with_id(column.name, _ARROW_TYPES[column.type], field.field_id))

@@ -21,7 +21,7 @@ from lakehouse.errors import InputError, UsageError
 from lakehouse.settings import Settings
 from lakehouse.storage import explain, is_s3, s3_client, split_s3
 
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 16 * 2**20
 """Bytes read, parsed and written at a time; memory is a small multiple of it."""
 HEAD_BYTES = 64 * 1024
 """Bytes in which a format is detected and inputs are first told apart."""

@@ -32,7 +32,6 @@ from lakehouse.commit import (
 )
 from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
 from lakehouse.engines import duckdb as engine
-from lakehouse.engines.dialect import to_duckdb
 from lakehouse.errors import QueryError
 from lakehouse.intents import Intents, discard_load
 from lakehouse.ledger import Changes, Ledger, LoadRecord, ledger_root, read_ledger
@@ -201,7 +200,7 @@ def _replace_days(
 def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]) -> Iterator[pl.DataFrame]:
     """The rollup's rows for the given days, from one snapshot of the dataset's table."""
     name = source.name()[-1]
-    query = to_duckdb(rollup.sql)
+    query = rollup.sql if rollup.portable else _transpiled(rollup.sql)
     names = [column.name for column in rollup_columns(rollup.columns)]
     for start in range(0, len(days), DAYS_PER_QUERY):
         chosen = days[start : start + DAYS_PER_QUERY]
@@ -221,6 +220,12 @@ def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]
                 ).select(names)
         except (duckdb.Error, pl.exceptions.PolarsError) as error:
             raise QueryError(f"rollup {rollup.name}: {error}") from error
+
+
+def _transpiled(sql: str) -> str:
+    from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
+
+    return to_duckdb(sql)
 
 
 TRUNCATED = re.compile(r"date_trunc\('(?:minute|hour|day)', (\w+)\)", re.IGNORECASE)

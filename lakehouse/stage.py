@@ -14,7 +14,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
@@ -31,6 +30,8 @@ SMALL_BYTES = 4 * 2**20
 ROWS_PER_FILE = 4_000_000
 ZSTD_FROM_ROWS = 1000
 """Rows from which a file is worth zstd: making its context for each column costs more than writing a smaller file."""
+DICTIONARY_BYTES = 4 * 2**20
+"""Distinct text of a column up to which a row group names values by number: all agents of a block, and all addresses."""
 SITES_PER_DAY = 2**20
 """A partition's sort key is its day times this plus a number for its site."""
 _KEY = "_partition"
@@ -138,7 +139,7 @@ class PartitionWriter:
         with storage_errors(f"writing to {self._staged.folder}"):
             if self._spilled is not None:
                 for key, part in self._spilled.merged():
-                    self._append(self._partition_of(key), part)
+                    self._append(self._partition_of(key), part.cast(self._schema))
             for partition in list(self._open):
                 self._close(partition)
 
@@ -153,7 +154,8 @@ class PartitionWriter:
         opened.writer.write_table(rows)
         opened.rows += rows.num_rows
         for name, _, _ in self._bounded:
-            low, high = pc.min_max(rows[name]).as_py().values()
+            column = pl.Series(rows[name])
+            low, high = column.min(), column.max()
             if low is not None:
                 known = opened.bounds.get(name, (low, high))
                 opened.bounds[name] = (min(known[0], low), max(known[1], high))
@@ -169,6 +171,7 @@ class PartitionWriter:
             compression=compression,
             compression_level=1 if compression == "zstd" else None,
             use_dictionary=self._dictionary,
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
             write_statistics=["ts"] if "ts" in self._schema.names else True,
             store_schema=False,
         )
@@ -193,9 +196,10 @@ class PartitionWriter:
         if self._by_site:
             key = key + pl.col("site").replace_strict(self._sites, return_dtype=pl.Int64)
         rows = rows.with_columns(key.alias(_KEY)).sort(_KEY, maintain_order=True)
+        schema = _spill_schema(self._schema)
         if self._spilled is None:
-            self._spilled = SpilledRows(self._schema)
-        self._spilled.add(_to_arrow(rows.drop(_KEY), self._schema), rows[_KEY].to_numpy())
+            self._spilled = SpilledRows(schema)
+        self._spilled.add(_to_arrow(rows.drop(_KEY), schema), rows[_KEY].to_numpy())
 
     def _partition_of(self, key: int) -> Partition:
         sites = list(self._sites) or [""]
@@ -203,10 +207,22 @@ class PartitionWriter:
 
 
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
-    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = rows.to_arrow(compat_level=pl.CompatLevel.newest())
     return pa.Table.from_arrays(
         [_retyped(column, field.type) for column, field in zip(table.columns, schema, strict=True)], schema=schema
     )
+
+
+def _spill_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema with strings that are whole: views of strings would take all the text that they were cut from to disk."""
+    whole = pa.large_string()
+
+    def kind(field: pa.Field) -> pa.DataType:
+        if pa.types.is_string_view(field.type):
+            return whole
+        return pa.large_list(whole) if pa.types.is_large_list(field.type) else field.type
+
+    return pa.schema([field.with_type(kind(field)) for field in schema])
 
 
 def _retyped(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

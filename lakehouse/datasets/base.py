@@ -140,12 +140,14 @@ class Rollup:
         columns: of the rollup; `date` (first) and `site` are its partition, like the dataset's.
         sql: Trino dialect; a SELECT over the dataset's table that yields `columns` in their order, grouped so that
             rows of different dates never mix. The loader adds the filter on `date` by replacing the table's name.
+        portable: the SQL means the same to DuckDB as it stands. Transpiling it takes longer than a small load.
     """
 
     name: str
     doc: str
     columns: tuple[Column, ...]
     sql: str
+    portable: bool = False
 
 
 class Dataset(Protocol):

@@ -39,6 +39,7 @@ HOURLY = Rollup(
     FROM access_logs
     GROUP BY 1, 2, 3, 4, 5, 6, 7
     """,
+    portable=True,
 )  # fmt: skip
 
 LATENCY_HOURLY = Rollup(
@@ -66,6 +67,7 @@ LATENCY_HOURLY = Rollup(
     WHERE response_time_ms IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5, 6, 7
     """,
+    portable=True,
 )  # fmt: skip
 
 # Trino divides integers, DuckDB divides floating numbers: with the remainder taken off first, both are exact.
@@ -95,6 +97,7 @@ VISITORS_HOURLY = Rollup(
     WHERE visitor IS NOT NULL AND NOT coalesce(is_bot, false)
     GROUP BY 1, 2, 3, 4
     """,
+    portable=True,
 )  # fmt: skip
 
 ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY)

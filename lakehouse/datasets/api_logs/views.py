@@ -48,6 +48,7 @@ HOURLY = Rollup(
     FROM api_logs
     GROUP BY 1, 2, 3, 4, 5, 6
     """,
+    portable=True,
 )
 
 ROLLUPS = (HOURLY,)
