@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from lakehouse.datasets.access_logs.columns import RAW_SCHEMA
-from lakehouse.datasets.access_logs.fields import Field, RawBlock, no_rejects, raw_frame, rows_and_rejects
+from lakehouse.datasets.access_logs.fields import Field, RawBlock, no_rejects, only_rejects, raw_frame, rows_and_rejects
 from lakehouse.datasets.access_logs.lines import NEWLINE, Block, line_begins
 from lakehouse.datasets.access_logs.regular import Cuts, regular_rows
 from lakehouse.datasets.base import ParseContext
@@ -122,6 +122,8 @@ class CombinedFormat:
             )
             values = _in_order(values.filter(matched), lenient)
             matched = _matched(values)
+        if not matched.any():  # the few lines that the fast path leaves are noise, and often nothing else
+            return only_rejects(lines, self.name)
         values = _named(values)
         raw = raw_frame(values, _FIELDS, context)
         return rows_and_rejects(raw, lines, matched, self.name)

@@ -204,10 +204,19 @@ def rows_and_rejects(raw: pl.DataFrame, lines: pl.DataFrame, matched: pl.Series,
     if record.all():
         return RawBlock(raw, no_rejects())
     reasons = pl.DataFrame({"matched": matched}).select(
-        pl.when("matched").then(pl.lit("timestamp")).otherwise(pl.lit(f"not in format {format_name}")).alias("reason")
+        pl.when("matched").then(pl.lit("timestamp")).otherwise(_not_in(format_name)).alias("reason")
     )
     rejects = lines.with_columns(reasons).filter(~record).select("_line", "reason", "text")
     return RawBlock(raw.filter(record), rejects)
+
+
+def only_rejects(lines: pl.DataFrame, format_name: str) -> RawBlock:
+    """Lines (`_line` and `text`) of which none is in the format."""
+    return RawBlock(pl.DataFrame(schema=RAW_SCHEMA), lines.select("_line", _not_in(format_name).alias("reason"), "text"))
+
+
+def _not_in(format_name: str) -> pl.Expr:
+    return pl.lit(f"not in format {format_name}")
 
 
 def no_rejects() -> pl.DataFrame:

@@ -129,15 +129,16 @@ def _valid_utf8(block: bytes) -> bytes:
         return block
     high = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) >= 0x80)
     begins, ends = high[np.diff(high, prepend=-2) > 1], high[np.diff(high, append=len(block) + 1) > 1] + 1
-    pieces: list[bytes] = []
+    text = memoryview(block)
+    pieces: list[bytes | memoryview] = []
     done = 0
     for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
         try:
             block[begin:end].decode()
         except UnicodeDecodeError:
-            pieces += [block[done:begin], block[begin:end].decode(errors="backslashreplace").encode()]
+            pieces += [text[done:begin], block[begin:end].decode(errors="backslashreplace").encode()]
             done = end
-    return b"".join([*pieces, block[done:]])
+    return b"".join([*pieces, text[done:]])
 
 
 def _is_utf8(block: bytes) -> bool:

@@ -59,6 +59,7 @@ class Privacy:
         self._text_key = _derive(key, b"no address")
         self._visitor_key = _derive(key, b"visitor")
         self._agent_key = _derive(key, b"user_agent")
+        self._address = lru_cache(_REMEMBERED_ADDRESSES)(self._read_address)
 
     def clients(self, addresses: pl.Series) -> Clients:
         """Read distinct addresses as servers log them.
@@ -76,22 +77,20 @@ class Privacy:
         networks = addresses.str.slice(0, pl.Series(last_dots + 1)) + "0"
         others = np.flatnonzero(~plain)
         if len(others):
-            found = [_address(text) for text in addresses.gather(others)]
-            words = [
-                packed or _digest(text, self._text_key, 16)
-                for (packed, _), text in zip(found, addresses.gather(others), strict=True)
-            ]
+            words, spelled, found = zip(*map(self._address, addresses.gather(others).to_list()), strict=True)
             high[others], low[others] = np.frombuffer(b"".join(words), ">u8").reshape(-1, 2).T
-            networks = networks.scatter(others, pl.Series([network for _, network in found], dtype=pl.String()))
-            if self._client_ip in ("keep", "hash"):
-                kept = [
-                    text if packed is None else _text(packed)
-                    for (packed, _), text in zip(found, addresses.gather(others), strict=True)
-                ]
-                texts = texts.scatter(others, pl.Series(kept, dtype=pl.String()))
+            texts = texts.scatter(others, pl.Series(spelled, dtype=pl.String()))
+            networks = networks.scatter(others, pl.Series(found, dtype=pl.String()))
         if self._client_ip == "truncate":
             return Clients(networks, high, low)
         return Clients(_stored(texts, self._client_ip, self._client_key), high, low)
+
+    def _read_address(self, text: str) -> tuple[bytes, str, str | None]:
+        """The words of an address, how it is spelled where it is kept, and its network; any other text has none."""
+        packed = packed_address(text)
+        if packed is None:
+            return _digest(text, self._text_key, 16), text, None
+        return packed, _text(packed), _network(packed)
 
     def user_names(self, names: pl.Series) -> pl.Series:
         """Distinct names as they are stored."""
@@ -160,13 +159,6 @@ def _ipv4(texts: pl.Series) -> tuple[Words, npt.NDArray[np.int8]]:
         last_dot[is_dot] = place
     fits &= (dots == 3) & (digits > 0)
     return number * 256 + octet, np.where(fits, last_dot, np.int8(-1))
-
-
-@lru_cache(_REMEMBERED_ADDRESSES)
-def _address(text: str) -> tuple[bytes | None, str | None]:
-    """Bytes and network of an address, as the settings' `truncate` keeps it."""
-    packed = packed_address(text)
-    return packed, None if packed is None else _network(packed)
 
 
 def packed_address(text: str) -> bytes | None:

@@ -20,6 +20,9 @@ _BLANK, _BACKSLASH, _COMMA, _DASH, _ZERO = (ord(character) for character in " \\
 
 _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")
 _PROTOCOLS = ("HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/3.0")
+_METHOD_LENGTHS = np.array([len(name) for name in (*_METHODS, "")])
+_METHOD_NAMES, _PROTOCOL_NAMES = (pl.Series([*names, None]) for names in (_METHODS, _PROTOCOLS))
+"""With null behind the last one: for what is no request."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 
@@ -86,10 +89,10 @@ def regular_rows(text: Block, cuts: Cuts) -> pl.DataFrame:
     found["ts"], regular = _times(text, cuts.quotes[0] - _TO_TIME)
     found["status"], is_status = _statuses(text, cuts.quotes[1])
     found["bytes"], found["has_bytes"], is_dash = _sizes(text, cuts)
-    method_length = found["method_length"] = _method_lengths(text, cuts.quotes[0] + 1)
+    found["method"] = _methods(text, cuts.quotes[0] + 1)
+    found["protocol"] = _protocols(text, cuts.quotes[1])
     regular &= is_status & (found["has_bytes"] | is_dash) & _are_quotes_plain(text, cuts)
-    has_target = (method_length > 0) & _has_target(text, cuts, method_length)
-    found["is_request"] = has_target
+    has_target = found["is_request"] = _has_target(text, cuts, found["method"], found["protocol"])
     if not has_target.all():
         regular &= has_target | _is_no_request(text, cuts, regular & ~has_target)
     cuts, found = cuts.at(regular), _at(found, regular)
@@ -165,27 +168,33 @@ def _times(text: Block, at: Positions) -> tuple[Positions, Flags]:
     return (((days * 24 + hour) * 60 + minute - zone) * 60 + second) * 1_000_000, fits
 
 
-def _method_lengths(text: Block, at: Positions) -> Positions:
-    """Length of the method that stands there with a blank behind it; 0 if it is none of the usual ones."""
+def _methods(text: Block, at: Positions) -> Positions:
+    """Which of the methods stands there with a blank behind it; the number of methods if it is none of them."""
     word = text.words(at)
-    length = np.zeros(len(at), dtype=np.int64)
-    for method in _METHODS:
+    found = np.full(len(at), len(_METHODS), dtype=np.int64)
+    for number, method in enumerate(_METHODS):
         expected = f"{method} ".encode()[:8]
         mask = np.uint64((1 << 8 * len(expected)) - 1)
-        length[(word & mask) == int.from_bytes(expected, "little")] = len(method)
-    return length
+        found[(word & mask) == int.from_bytes(expected, "little")] = number
+    return found
 
 
-def _has_target(text: Block, cuts: Cuts, method_length: Positions) -> Flags:
-    """A target stands between the method and one of the usual protocols."""
+def _protocols(text: Block, end: Positions) -> Positions:
+    """Which of the protocols ends there; the number of protocols if it is none of them."""
+    word = text.words(end - 8)
+    found = np.full(len(end), len(_PROTOCOLS), dtype=np.int64)
+    for number, name in enumerate(_PROTOCOLS):
+        found[word == int.from_bytes(name.encode(), "little")] = number
+    return found
+
+
+def _has_target(text: Block, cuts: Cuts, method: Positions, protocol: Positions) -> Flags:
+    """A target stands between one of the usual methods and one of the usual protocols."""
     opening, closing = cuts.quotes[:2]
-    protocol = text.words(closing - 8)
-    known = np.zeros(len(opening), dtype=np.bool_)
-    for name in _PROTOCOLS:
-        known |= protocol == int.from_bytes(name.encode(), "little")
-    target_length = (closing - 9) - (opening + method_length + 2)
-    known &= (text.bytes[closing - 9] == _BLANK) & (target_length > 0)
-    return known
+    target_length = (closing - 9) - (opening + _METHOD_LENGTHS[method] + 2)
+    has_target: Flags = (method < len(_METHODS)) & (protocol < len(_PROTOCOLS))
+    has_target &= (text.bytes[closing - 9] == _BLANK) & (target_length > 0)
+    return has_target
 
 
 def _is_no_request(text: Block, cuts: Cuts, chosen: Flags) -> Flags:
@@ -275,9 +284,7 @@ def _frame(text: Block, cuts: Cuts, head: _Head, found: dict[str, Values]) -> pl
     opening, closing = cuts.quotes[:2]
     is_request = found["is_request"]
     # What is no request is kept whole as the url.
-    method_length = found["method_length"] * is_request
-    method_end = opening + 1 + method_length
-    url_begin, url_end = method_end + is_request, closing - 9 * is_request
+    url_begin, url_end = opening + 1 + (_METHOD_LENGTHS[found["method"]] + 1) * is_request, closing - 9 * is_request
 
     def value(begin: Positions, end: Positions) -> pl.Series:
         return text.strings(begin, end, blank_to_null=True)
@@ -287,9 +294,9 @@ def _frame(text: Block, cuts: Cuts, head: _Head, found: dict[str, Values]) -> pl
         "ts": pl.Series(found["ts"]),
         "client_ip": value(head.client, head.client_end),
         "user_field": value(head.user, opening - _TO_TIME),
-        "method": value(opening + 1, method_end),
+        "method": _METHOD_NAMES.gather(np.where(is_request, found["method"], len(_METHODS))),
         "url": value(url_begin, url_end),
-        "protocol": value(np.minimum(url_end + 1, closing), closing),
+        "protocol": _PROTOCOL_NAMES.gather(np.where(is_request, found["protocol"], len(_PROTOCOLS))),
         "status": pl.Series(found["status"]),
         "bytes": pl.Series(found["bytes"]),
         "has_bytes": pl.Series(found["has_bytes"]),
