@@ -42,12 +42,10 @@ class Enricher:
         client = encode(raw["client_ip"])
         described, agent_words = self._agents.of(encode(raw["user_agent"]))
         clients = self._privacy.clients(client.values)
-        # What is asked for again, and much is, is read once.
-        target = encode(raw["url"])
+        # What is asked for again, and much is, is read once. A request that is no HTTP has no target.
+        target = encode(_where(raw["method"].is_not_null(), raw["url"]))
         path, query = split_target(target.values)
         requests = applications.describe(path, query, self._applications).with_columns(path.alias("path"), query.alias("query"))
-        # A request that is no HTTP has no path.
-        of_request = _where(raw["method"].is_not_null(), target.positions)
         columns = [
             *raw.drop("user_field"),
             self._extra_privacy.apply(raw["extra"]),
@@ -55,7 +53,7 @@ class Enricher:
             self._visitors(raw["ts"], client, clients, agent_words).alias("visitor"),
             *self._users(raw["user_field"]),
             *described,
-            *requests.select(pl.all().gather(of_request)),
+            *requests.select(pl.all().gather(target.positions)),
         ]
         by_name = {column.name: column for column in columns}
         return pl.DataFrame([by_name[name] for name in ROW_SCHEMA])
