@@ -1,6 +1,7 @@
 """Open the Iceberg catalog and the tables of datasets; nothing here writes rows."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -34,7 +35,6 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 from pyiceberg.utils.config import Config
-from requests import RequestException
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from tenacity import (
     Retrying,
@@ -163,15 +163,23 @@ def catalog_errors(what: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise CatalogError(f"{what}: {explain_catalog_error(error)}") from error
-    except (ConnectionError, TimeoutError, RequestException) as error:
-        raise CatalogError(f"{what} cannot be reached: check catalog.uri ({str(error)[:200]})") from error
     except (NotInstalledError, ModuleNotFoundError) as error:
         raise CatalogError(f"{what}: {explain_catalog_error(error)}: install lakehouse[hive] or lakehouse[postgresql]") from error
     except RESTError as error:
         raise CatalogError(f"{what}: the catalog refused: {explain_catalog_error(error)}") from error
     except (OSError, pa.ArrowException) as error:
+        if _is_unreachable(error):
+            raise CatalogError(f"{what} cannot be reached: check catalog.uri ({str(error)[:200]})") from error
         # Catalogs read and write the table's metadata in the object store.
         raise StorageError(f"{what}: {explain(error)}") from error
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether no connection came about; errors of `requests` are looked up where a catalog has imported it already."""
+    requests = sys.modules.get("requests")
+    return isinstance(error, (ConnectionError, TimeoutError)) or (
+        requests is not None and isinstance(error, requests.RequestException)
+    )
 
 
 def explain_catalog_error(error: BaseException) -> str:
