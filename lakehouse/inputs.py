@@ -261,8 +261,7 @@ class OpenInput:
         Raises:
             InputError: damaged or vanished, naming the place.
         """
-        while data := self.read(size):
-            yield data
+        return iter(lambda: self.read(size), b"")
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, fewer only at the end; raises InputError."""
@@ -361,8 +360,11 @@ def whole_lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
         if cut == 0:
             rest += block
             continue
-        yield b"".join((rest, memoryview(block)[:cut])), False
+        whole = b"".join((rest, memoryview(block)[:cut]))
         rest = block[cut:]
+        del block  # nobody needs it while the lines are dealt with, nor these while the next block is read
+        yield whole, False
+        del whole
     yield rest, True
 
 

@@ -286,6 +286,7 @@ class Intake:
             self.observer.read(opened.found, parsed.consumed)
             line += parsed.lines
             carry = data[parsed.consumed :]
+            del block, data, parsed  # or two blocks, with the rows of one, would be in memory while the next is read
         return len(carry)
 
     def _parse_file(
