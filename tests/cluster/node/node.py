@@ -1,0 +1,285 @@
+"""Start and end the node, and run commands in it."""
+
+import hashlib
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from tests.cluster.node.archives import write_archive
+from tests.cluster.node.certificates import write_kubeconfig
+from tests.cluster.node.configuration import API_PORT, CONTAINERD_SOCKET, PAUSE_IMAGE, write_configuration
+from tests.cluster.node.places import HERE, NODE, Places, places
+from tests.cluster.node.programs import COREDNS, KUBERNETES, LOCAL_PATH_PROVISIONER, PAUSE, program
+
+PROJECT = HERE.parents[2]
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
+_SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+START_SECONDS = 300
+END_SECONDS = 30
+_PACKAGES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "socat": "socat",
+    "nsenter": "util-linux",
+    "ip": "iproute2",
+    "/bin/busybox": "busybox-static",
+}
+
+
+class NodeError(Exception):
+    """The node cannot do what it was asked for; says why."""
+
+
+class Node:
+    """The node of this machine."""
+
+    def __init__(self, here: Places | None = None) -> None:
+        self.places = here or places()
+        self._init = self.places.state / "init.pid"
+        self._bridge = self.places.state / "bridge.pid"
+
+    def is_up(self) -> bool:
+        """Whether its first process runs."""
+        return self._process(self._init) is not None
+
+    def up(self) -> None:
+        """Start the node and wait until it is ready for pods; one that runs already is left as it is.
+
+        Raises:
+            BuildError: a program is neither in the cache nor can it be built.
+            NodeError: something is missing here, or a part does not come up.
+        """
+        if self.is_up():
+            return
+        _check_machine()
+        kubernetes = program(KUBERNETES)
+        images = self._own_images()
+        self.down()
+        self.places.state.mkdir(parents=True, mode=0o700)
+        for folder in (self.places.log, self.places.volumes, self.places.containerd):
+            folder.mkdir(parents=True, exist_ok=True)
+        # Pods run as any user and must reach their volumes below this folder.
+        self.places.state.chmod(0o711)
+        self.places.volumes.chmod(0o711)
+        write_configuration(self.places)
+        self._enter_namespaces(kubernetes)
+        self._wait("containerd", lambda: self._succeeds("ctr", "-a", CONTAINERD_SOCKET, "version"))
+        self._forget_containers()
+        for archive in images:
+            self.load_image(archive)
+        self._wait("the API server", lambda: self._succeeds("kubectl", "get", "--raw", "/readyz"))
+        self._let_in()
+        self._apply_manifests()
+        ready = ("-o", "jsonpath={.status.conditions[?(@.type=='Ready')].status}")
+        self._wait("the node", lambda: self.output("kubectl", "get", "node", NODE, *ready, check=False) == "True")
+        for namespace, deployment in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
+            self.output(
+                "kubectl",
+                "--namespace",
+                namespace,
+                "rollout",
+                "status",
+                f"deployment/{deployment}",
+                f"--timeout={START_SECONDS}s",
+            )
+
+    def down(self) -> None:
+        """End the node and remove all it made but for programs and images."""
+        for file in (self._bridge, self._init):
+            process = self._process(file)
+            if process is not None:
+                os.kill(process, signal.SIGKILL)
+                _until(partial(_is_gone, process), END_SECONDS)
+        # One tree of control groups in version 2, one for each controller in version 1.
+        for pattern in ("kubepods*", "*/kubepods*"):
+            for tree in Path("/sys/fs/cgroup").glob(pattern):
+                _until(partial(_remove_cgroups, tree), END_SECONDS)
+        shutil.rmtree(self.places.state, ignore_errors=True)
+
+    def load_image(self, archive: Path) -> None:
+        """Make the images of an archive known to the node, unless exactly this archive is known already."""
+        stat = archive.stat()
+        mark = self.places.containerd / "imported" / f"{archive.name}-{stat.st_size}-{stat.st_mtime_ns}"
+        if not mark.exists():
+            self.output("ctr", "-a", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "import", "--no-unpack", str(archive))
+            mark.parent.mkdir(exist_ok=True)
+            mark.touch()
+
+    def command(self, *command: str) -> list[str]:
+        """A command line that runs a command inside the node's namespaces."""
+        process = self._process(self._init)
+        if process is None:
+            raise NodeError("the node is not up: python -m tests.cluster.node up")
+        binaries = self.places.state / "bin"
+        inside = [
+            "env",
+            f"PATH={binaries}:{os.environ['PATH']}:/usr/sbin:/sbin",
+            f"KUBECONFIG={self.places.state}/admin.kubeconfig",
+        ]
+        return ["nsenter", f"--target={process}", "--mount", "--net", "--pid", "--uts", "--ipc", *inside, *command]
+
+    def output(self, *command: str, check: bool = True) -> str:
+        """What a command inside the node prints; raises NodeError with its complaint if it fails and `check`."""
+        done = subprocess.run(self.command(*command), capture_output=True, text=True)
+        if check and done.returncode != 0:
+            raise NodeError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
+        return done.stdout
+
+    def _succeeds(self, *command: str) -> bool:
+        return subprocess.run(self.command(*command), capture_output=True).returncode == 0
+
+    def _own_images(self) -> list[Path]:
+        """Archives of the images that the node itself runs."""
+        busybox = Path("/bin/busybox")
+        links = {f"/bin/{name}": "busybox" for name in ("sh", "mkdir", "rm", "chmod")}
+        images: tuple[tuple[str, dict[str, Path], dict[str, str]], ...] = (
+            (PAUSE_IMAGE, {"/pause": program(PAUSE)}, {}),
+            ("node.local/coredns:1", {"/coredns": program(COREDNS)}, {}),
+            ("node.local/local-path-provisioner:1", {"/local-path-provisioner": program(LOCAL_PATH_PROVISIONER)}, {}),
+            ("node.local/shell:1", {"/bin/busybox": busybox}, links),
+        )
+        archives = []
+        for name, files, symbolic in images:
+            content = hashlib.sha256(repr((name, [(path, *_version(file)) for path, file in files.items()])).encode()).hexdigest()
+            archive = self.places.images / f"{name.split('/')[1].partition(':')[0]}-{content[:16]}.tar"
+            if not archive.exists():
+                write_archive(archive, name, files, symbolic)
+            archives.append(archive)
+        return archives
+
+    def _enter_namespaces(self, kubernetes: Path) -> None:
+        binaries = self.places.state / "bin"
+        binaries.mkdir()
+        for name in COMPONENTS:
+            (binaries / name).symlink_to(kubernetes)
+        spaces = [
+            "--mount",
+            "--net",
+            "--pid",
+            "--uts",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--propagation=private",
+        ]
+        supervisor = [sys.executable, "-m", "tests.cluster.node.supervisor", str(binaries)]
+        with (self.places.log / "supervisor.log").open("wb") as log:
+            outer = subprocess.Popen(
+                ["unshare", *spaces, *supervisor],
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "LAKEHOUSE_CACHE": str(self.places.cache)},
+            )
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+        self._wait("the node's first process", lambda: bool(children.read_text().strip()), self._supervisor_log)
+        self._init.write_text(children.read_text().strip(), encoding="ascii")
+
+    def _let_in(self) -> None:
+        """Bring the API server's port to the loopback interface here, by a process that needs no route."""
+        port = _free_port()
+        inside = f"nsenter --target={self._init.read_text()} --net socat STDIO TCP:127.0.0.1:{API_PORT}"
+        bridge = subprocess.Popen(
+            ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", f"EXEC:{inside.replace(':', chr(92) + ':')}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._bridge.write_text(str(bridge.pid), encoding="ascii")
+        write_kubeconfig(self.places.kubeconfig, self.places.state / "certificates", "admin", f"https://127.0.0.1:{port}")
+
+    def _forget_containers(self) -> None:
+        """The store outlives the node; the containers of the last one do not."""
+        client = ("ctr", "-a", CONTAINERD_SOCKET, "--namespace", "k8s.io", "containers")
+        for container in self.output(*client, "list", "--quiet").split():
+            self.output(*client, "remove", container, check=False)
+
+    def _apply_manifests(self) -> None:
+        for manifest in sorted((HERE / "manifests").glob("*.yaml")):
+            text = manifest.read_text(encoding="utf-8").replace("$VOLUMES", str(self.places.volumes))
+            done = subprocess.run(self.command("kubectl", "apply", "-f", "-"), input=text, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise NodeError(f"{manifest}: {done.stderr.strip()}")
+
+    def _wait(self, what: str, condition: Callable[[], bool], said: Callable[[], str] | None = None) -> None:
+        if not _until(condition, START_SECONDS):
+            complaint = f": {said()}" if said else ""
+            raise NodeError(f"{what} did not come up in {START_SECONDS} s: see {self.places.log}{complaint}")
+
+    def _supervisor_log(self) -> str:
+        return (self.places.log / "supervisor.log").read_text(encoding="utf-8", errors="replace")[-2000:]
+
+    def _process(self, file: Path) -> int | None:
+        try:
+            process = int(file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return process if _exists(process) else None
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    waiting = Retrying(retry=retry_if_result(lambda met: not met), stop=stop_after_delay(seconds), wait=wait_fixed(0.2))
+    try:
+        return waiting(condition)
+    except RetryError:
+        return False
+
+
+def _is_gone(process: int) -> bool:
+    return not _exists(process)
+
+
+def _exists(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def _check_machine() -> None:
+    if platform.system() != "Linux" or os.geteuid() != 0:
+        raise NodeError("our own node needs Linux and root: set KUBECONFIG to a cluster of yours instead")
+    missing = [
+        package
+        for command, package in _PACKAGES.items()
+        if shutil.which(command, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None
+    ]
+    if missing:
+        raise NodeError(f"the node needs more Debian packages: apt-get install {' '.join(missing)}")
+
+
+def _version(file: Path) -> tuple[str, int]:
+    return str(file), file.stat().st_size
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _remove_cgroups(folder: Path) -> bool:
+    """Remove a tree of control groups, which is possible once their processes are gone."""
+    for group, _, _ in os.walk(folder, topdown=False):
+        try:
+            os.rmdir(group)
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,64 @@
+"""Where the node keeps what it needs: programs and image layers outlive it, everything else is made anew by each start."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+NODE = "node1"
+NODE_ADDRESS = "10.250.0.1"
+POD_NETWORK = "10.244.0.0/24"
+SERVICE_NETWORK = "10.96.0.0/16"
+API_ADDRESS = "10.96.0.1"
+DNS_ADDRESS = "10.96.0.10"
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Places:
+    """Files and folders of the node.
+
+    Args:
+        cache: the project's cache folder; deleting it costs time only.
+    """
+
+    cache: Path
+
+    @property
+    def programs(self) -> Path:
+        """Built Go programs, in a folder by the hash of what each was built from."""
+        return self.cache / "programs"
+
+    @property
+    def images(self) -> Path:
+        """Archives of container images, named by the hash of what each was made from."""
+        return self.cache / "images"
+
+    @property
+    def containerd(self) -> Path:
+        """containerd's own store: imported images and their unpacked layers."""
+        return self.cache / "node" / "containerd"
+
+    @property
+    def state(self) -> Path:
+        """All that is gone after `down`: keys, configuration, etcd, volumes, logs."""
+        return self.cache / "node" / "state"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For whoever drives the cluster from outside."""
+        return self.state / "kubeconfig"
+
+    @property
+    def volumes(self) -> Path:
+        """What persistent volumes hold."""
+        return self.state / "volumes"
+
+    @property
+    def log(self) -> Path:
+        """One log a component."""
+        return self.state / "log"
+
+
+def places() -> Places:
+    """The places of this machine: below `LAKEHOUSE_CACHE`, or ~/.cache/lakehouse."""
+    return Places(Path(os.environ.get("LAKEHOUSE_CACHE") or Path.home() / ".cache" / "lakehouse"))

@@ -1,0 +1,67 @@
+"""The first process of the node's namespaces: prepares them, then keeps the components running. It is not run by hand.
+
+Usage: python -m tests.cluster.node.supervisor PROGRAMS
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.cluster.node.configuration import commands
+from tests.cluster.node.places import NODE, NODE_ADDRESS, Places, places
+
+RESTART_SECONDS = 1
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def main() -> None:
+    """Prepare, start, and start again what ends; the kernel ends everything with this process."""
+    here, programs = places(), Path(sys.argv[1])
+    os.environ["PATH"] = f"{programs}:{_SYSTEM_PATH}"
+    _prepare_files(here)
+    _prepare_network()
+    components = commands(here, programs)
+    running = {_start(here, name, command): name for name, command in components.items()}
+    while True:
+        process, status = os.wait()
+        name = running.pop(process, None)
+        if name is None:
+            continue  # an orphan of a container: waiting for it was all it needed
+        with (here.log / "restarts.log").open("a", encoding="utf-8") as log:
+            log.write(f"{name} ended with {os.waitstatus_to_exitcode(status)}\n")
+        time.sleep(RESTART_SECONDS)
+        running[_start(here, name, components[name])] = name
+
+
+def _prepare_files(here: Places) -> None:
+    _run("hostname", NODE)
+    _run("mount", "--make-rshared", "/")
+    _run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    for folder in ("/run/netns", "/run/lock"):
+        Path(folder).mkdir()
+    _run("mount", "--bind", str(here.log), "/var/log")
+
+
+def _prepare_network() -> None:
+    _run("ip", "link", "set", "lo", "up")
+    # A pair whose both ends are in here: the node needs an address and a default route, and there is no way out.
+    _run("ip", "link", "add", "node", "type", "veth", "peer", "name", "nowhere")
+    for end in ("node", "nowhere"):
+        _run("ip", "link", "set", end, "up")
+    _run("ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", "node")
+    _run("ip", "route", "add", "default", "dev", "node")
+    _run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
+
+
+def _start(here: Places, name: str, command: list[str]) -> int:
+    with (here.log / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).pid
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+main()
