@@ -6,17 +6,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --group build
-SOURCES := lakehouse tests $(wildcard benchmarks)
+SOURCES := lakehouse tests $(wildcard benchmarks images)
 
 # Compiled modules make every command start sooner, also where the environment forbids them.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench lock clean
+.PHONY: help demo test test-cluster lint format images up down docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## Load sample logs of three sites and fourteen days, query them, explain what happened
 	@$(BIN)/python -m lakehouse.demo
@@ -32,6 +32,18 @@ lint: $(VENV)/.dev ## Check style, formatting and types
 format: $(VENV)/.dev ## Sort imports, fix what can be fixed, format the code
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+test-cluster: $(VENV)/.dev ## Run the tests of the charts on a real Kubernetes: KUBECONFIG's, or a node made for them
+	$(BIN)/python -m pytest -W error -s tests/cluster $(PYTEST_ARGS)
+
+images: $(VENV)/.dev ## Build all container images that the charts run, without any image registry if need be
+	$(BIN)/python -m images
+
+up: $(VENV)/.dev ## Install the lakehouse on a Kubernetes here: KUBECONFIG's, or a node made for it (root, Linux)
+	@$(BIN)/python -m tests.cluster up $(UP_ARGS)
+
+down: $(VENV)/.dev ## End the node that `make up` made and keep its data; DOWN_ARGS=--remove removes them too
+	@$(BIN)/python -m tests.cluster down $(DOWN_ARGS)
 
 docs: $(VENV)/.dev ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

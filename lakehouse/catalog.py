@@ -81,6 +81,8 @@ _PROPERTIES = {
     "commit.retry.num-retries": "0",
     "write.metadata.previous-versions-max": "20",
     "write.parquet.compression-codec": "zstd",
+    # A metastore wants an owner, and in a container the user may have no name.
+    "owner": "lakehouse",
 }
 
 
@@ -124,8 +126,13 @@ def open_catalog(settings: Settings) -> Catalog:
 def _catalog_properties(settings: Settings) -> dict[str, str]:
     if settings["catalog.type"] == "sqlite":
         return {"type": "sql", "uri": _sqlite_uri(settings)}
-    types = {"postgresql": "sql", "hive": "hive", "rest": "rest"}
-    return {"type": types[settings["catalog.type"]], "uri": settings["catalog.uri"]}
+    kinds = {
+        "postgresql": {"type": "sql"},
+        # pyiceberg's own catalog of a metastore holds locks.
+        "hive": {"py-catalog-impl": "lakehouse.hive.CompareAndSetCatalog"},
+        "rest": {"type": "rest"},
+    }
+    return {**kinds[settings["catalog.type"]], "uri": settings["catalog.uri"]}
 
 
 def _sqlite_uri(settings: Settings) -> str:
@@ -169,7 +176,7 @@ def catalog_errors(what: str) -> Iterator[None]:
         raise CatalogError(f"{what}: the catalog refused: {explain_catalog_error(error)}") from error
     except (OSError, pa.ArrowException) as error:
         if _is_unreachable(error):
-            raise CatalogError(f"{what} cannot be reached: check catalog.uri ({str(error)[:200]})") from error
+            raise CatalogError(f"{what}: the catalog cannot be reached: check catalog.uri ({str(error)[:200]})") from error
         # Catalogs read and write the table's metadata in the object store.
         raise StorageError(f"{what}: {explain(error)}") from error
 

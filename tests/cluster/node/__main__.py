@@ -1,4 +1,4 @@
-"""Drive the node by hand: up, down, load-image ARCHIVE, run COMMAND, kubeconfig."""
+"""Drive the node by hand: up, stop, down, load-image ARCHIVE, run COMMAND, kubeconfig."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.node", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start the node and wait until it is ready")
+    commands.add_parser("stop", help="end the node and keep what is in it for the next start")
     commands.add_parser("down", help="end the node; its volumes are gone")
     commands.add_parser("kubeconfig", help="print the path of the file to log in with")
     commands.add_parser("load-image", help="make an image archive known").add_argument("archive", type=Path)
@@ -27,6 +28,8 @@ def main() -> int:
                 start = time.monotonic()
                 node.up()
                 print(f"ready after {time.monotonic() - start:.0f} s: export KUBECONFIG={node.places.kubeconfig}")
+            case "stop":
+                node.stop()
             case "down":
                 node.down()
             case "kubeconfig":

@@ -1,4 +1,4 @@
-"""The keys of a cluster that lives for one test run: an authority, certificates of all parts, and files to log in with."""
+"""The keys of a cluster: an authority, certificates of all parts, and files to log in with."""
 
 import datetime
 import json
@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.cluster.node.places import API_ADDRESS, NODE, NODE_ADDRESS
 
-LIFETIME = datetime.timedelta(days=30)
+LIFETIME = datetime.timedelta(days=3650)
 API_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 CLIENTS = {
     "admin": ("admin", "system:masters"),

@@ -50,8 +50,6 @@ def commands(places: Places, programs: Path) -> dict[str, list[str]]:
             f"--listen-peer-urls={_ETCD_PEERS}",
             f"--initial-advertise-peer-urls={_ETCD_PEERS}",
             f"--initial-cluster=node={_ETCD_PEERS}",
-            # The cluster does not outlive the machine's next start.
-            "--unsafe-no-fsync",
             "--log-level=warn",
         ],
         "kube-apiserver": [

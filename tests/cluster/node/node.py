@@ -66,14 +66,11 @@ class Node:
         _check_machine()
         kubernetes = program(KUBERNETES)
         images = self._own_images()
-        self.down()
-        self.places.state.mkdir(parents=True, mode=0o700)
-        for folder in (self.places.log, self.places.volumes, self.places.containerd):
-            folder.mkdir(parents=True, exist_ok=True)
-        # Pods run as any user and must reach their volumes below this folder.
-        self.places.state.chmod(0o711)
-        self.places.volumes.chmod(0o711)
-        write_configuration(self.places)
+        self.stop()
+        # Written last: a start that was broken off in between begins anew.
+        if not (self.places.state / "containerd.toml").exists():
+            shutil.rmtree(self.places.state, ignore_errors=True)
+            self._prepare()
         self._enter_namespaces(kubernetes)
         self._wait("containerd", lambda: self._succeeds("ctr", "-a", CONTAINERD_SOCKET, "version"))
         self._forget_containers()
@@ -95,8 +92,8 @@ class Node:
                 f"--timeout={START_SECONDS}s",
             )
 
-    def down(self) -> None:
-        """End the node and remove all it made but for programs and images."""
+    def stop(self) -> None:
+        """End the node; `up` starts it again with everything that is in it."""
         for file in (self._bridge, self._init):
             process = self._process(file)
             if process is not None:
@@ -106,6 +103,10 @@ class Node:
         for pattern in ("kubepods*", "*/kubepods*"):
             for tree in Path("/sys/fs/cgroup").glob(pattern):
                 _until(partial(_remove_cgroups, tree), END_SECONDS)
+
+    def down(self) -> None:
+        """End the node and remove all it made, its volumes too, but for programs and images."""
+        self.stop()
         shutil.rmtree(self.places.state, ignore_errors=True)
 
     def load_image(self, archive: Path) -> None:
@@ -159,8 +160,19 @@ class Node:
             archives.append(archive)
         return archives
 
+    def _prepare(self) -> None:
+        """Write keys and configuration of a new cluster."""
+        self.places.state.mkdir(parents=True)
+        for folder in (self.places.log, self.places.volumes, self.places.containerd):
+            folder.mkdir(parents=True, exist_ok=True)
+        # Pods run as any user and must reach their volumes below this folder.
+        self.places.state.chmod(0o711)
+        self.places.volumes.chmod(0o711)
+        write_configuration(self.places)
+
     def _enter_namespaces(self, kubernetes: Path) -> None:
         binaries = self.places.state / "bin"
+        shutil.rmtree(binaries, ignore_errors=True)
         binaries.mkdir()
         for name in COMPONENTS:
             (binaries / name).symlink_to(kubernetes)
@@ -184,7 +196,7 @@ class Node:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "LAKEHOUSE_CACHE": str(self.places.cache)},
+                env={**os.environ, "LAKEHOUSE_CACHE": str(self.places.cache), "LAKEHOUSE_NODE": str(self.places.home)},
             )
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
         self._wait("the node's first process", lambda: bool(children.read_text().strip()), self._supervisor_log)

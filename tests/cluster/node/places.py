@@ -1,4 +1,4 @@
-"""Where the node keeps what it needs: programs and image layers outlive it, everything else is made anew by each start."""
+"""Where a node keeps what it needs: programs and images outlive it, its state only where it is asked to keep it."""
 
 import os
 from dataclasses import dataclass
@@ -15,13 +15,15 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Places:
-    """Files and folders of the node.
+    """Files and folders of a node.
 
     Args:
         cache: the project's cache folder; deleting it costs time only.
+        home: the node's own folder; its volumes are in it.
     """
 
     cache: Path
+    home: Path
 
     @property
     def programs(self) -> Path:
@@ -36,12 +38,12 @@ class Places:
     @property
     def containerd(self) -> Path:
         """containerd's own store: imported images and their unpacked layers."""
-        return self.cache / "node" / "containerd"
+        return self.home / "containerd"
 
     @property
     def state(self) -> Path:
-        """All that is gone after `down`: keys, configuration, etcd, volumes, logs."""
-        return self.cache / "node" / "state"
+        """The cluster itself: keys, configuration, etcd, volumes, logs."""
+        return self.home / "state"
 
     @property
     def kubeconfig(self) -> Path:
@@ -60,5 +62,9 @@ class Places:
 
 
 def places() -> Places:
-    """The places of this machine: below `LAKEHOUSE_CACHE`, or ~/.cache/lakehouse."""
-    return Places(Path(os.environ.get("LAKEHOUSE_CACHE") or Path.home() / ".cache" / "lakehouse"))
+    """The places of this machine.
+
+    Programs and images are below `LAKEHOUSE_CACHE`, or ~/.cache/lakehouse; the node is in `LAKEHOUSE_NODE`, or in the cache.
+    """
+    cache = Path(os.environ.get("LAKEHOUSE_CACHE") or Path.home() / ".cache" / "lakehouse")
+    return Places(cache, Path(os.environ.get("LAKEHOUSE_NODE") or cache / "node"))

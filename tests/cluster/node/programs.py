@@ -62,8 +62,12 @@ KUBERNETES = Program("kubernetes", HERE / "kubernetes", ("-tags=selinux,notest",
 COREDNS = Program("coredns", HERE / "coredns")
 PAUSE = Program("pause", HERE / "pause")
 LOCAL_PATH_PROVISIONER = Program("local-path-provisioner", "github.com/rancher/local-path-provisioner@v0.0.30")
-HELM = Program("helm", "helm.sh/helm/v3/cmd/helm@v3.19.0")
-HELM_4 = Program("helm", "helm.sh/helm/v4/cmd/helm@v4.0.0")
+# What `helm template` takes for the cluster's version comes from the linker, or it is one that no chart supports any more.
+HELM = Program(
+    "helm",
+    "helm.sh/helm/v3/cmd/helm@v3.19.0",
+    link="-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34",
+)
 HELM_DOCS = Program("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2")
 
 

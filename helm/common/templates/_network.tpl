@@ -1,0 +1,45 @@
+{{/*
+Only who is named may come in, and only to the port that is for them.
+Arguments: root, component, rules: list of dict "port" and "from" (list of label sets; empty: nobody but this release's own).
+*/}}
+{{- define "common.networkPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "common.labels" (dict "root" .root "component" .component) | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "common.selector" (dict "root" .root "component" .component) | nindent 6 }}
+  policyTypes: [Ingress]
+  ingress:
+    {{- range .rules }}
+    - ports:
+        - port: {{ .port }}
+      {{- if .from }}
+      from:
+        {{- range .from }}
+        - podSelector:
+            matchLabels:
+              {{- toYaml . | nindent 14 }}
+        {{- end }}
+      {{- end }}
+    {{- end }}
+{{- end -}}
+
+{{/* A pod that may be drained only when another one is there. Arguments: root, component, name, minAvailable. */}}
+{{- define "common.disruptionBudget" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "common.labels" (dict "root" .root "component" .component) | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels:
+      {{- include "common.selector" (dict "root" .root "component" .component) | nindent 6 }}
+{{- end -}}

@@ -1,0 +1,219 @@
+{{/* Heap of a node with so many MiB: what the JVM itself needs beside it grows with it, but is never below 384 MiB. */}}
+{{- define "trino.heap" -}}
+{{- $beside := max 384 (div (mul (int .) 20) 100) -}}
+{{- sub (int .) $beside -}}
+{{- end -}}
+
+{{/* Say in a sentence what does not fit together, before anything is installed. */}}
+{{- define "trino.check" -}}
+{{- range $who := list "coordinator" "worker" }}
+{{- $megabytes := int (index $.Values $who).memoryMegabytes }}
+{{- if lt $megabytes 1024 }}
+{{- fail (printf "trino: %s.memoryMegabytes is %d, and Trino does not start with less than 1024: raise it" $who $megabytes) }}
+{{- end }}
+{{- end }}
+{{- if or (le (float64 .Values.query.heapShare) 0.0) (gt (float64 .Values.query.heapShare) 0.7) }}
+{{- fail (printf "trino: query.heapShare is %v; it must be above 0 and at most 0.7, as the rest of the heap is for buffers that no query is charged for" .Values.query.heapShare) }}
+{{- end }}
+{{- range $name := .Values.catalogs.shipped }}
+{{- if not ($.Files.Get (printf "catalogs/%s.properties" $name)) }}
+{{- fail (printf "trino: catalogs.shipped names %q, and there is no such catalog: remove it, or give its properties in catalogs.extra" $name) }}
+{{- end }}
+{{- end }}
+{{- range $name, $text := .Values.catalogs.extra }}
+{{- if not (contains "connector.name=" $text) }}
+{{- fail (printf "trino: catalogs.extra.%s has no line connector.name=...: every catalog needs one" $name) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A shipped catalog's properties, with the names that this version of Trino knows (trinodb/trino#29070). */}}
+{{- define "trino.catalog" -}}
+{{- $text := .text -}}
+{{- if ge (.version | int) 481 -}}
+{{- $text = replace "fs.native-s3.enabled" "fs.s3.enabled" $text -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{/* Names that the certificate is for. */}}
+{{- define "trino.hosts" -}}
+{{- $name := include "common.fullname" . -}}
+{{- $names := list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) -}}
+{{- concat $names (list (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) "localhost") .Values.tls.hosts | toYaml -}}
+{{- end -}}
+
+{{- define "trino.usersSecret" -}}
+{{- include "common.secretName" (dict "root" . "existing" .Values.auth.existingSecret "name" (printf "%s-users" (include "common.fullname" .))) -}}
+{{- end -}}
+
+{{- define "trino.tlsSecret" -}}
+{{- include "common.secretName" (dict "root" . "existing" .Values.tls.existingSecret "name" (printf "%s-tls" (include "common.fullname" .))) -}}
+{{- end -}}
+
+{{- define "trino.environment" -}}
+{{- $s3 := tpl .Values.s3.existingSecret . -}}
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+- name: METASTORE_URI
+  value: {{ tpl .Values.metastore.uri . | quote }}
+- name: S3_ENDPOINT
+  value: {{ tpl .Values.s3.endpoint . | quote }}
+- name: S3_REGION
+  value: {{ .Values.s3.region | quote }}
+- name: S3_PATH_STYLE
+  value: {{ .Values.s3.pathStyle | quote }}
+{{ include "common.secretEnv" (dict "name" "S3_ACCESS_KEY" "secret" $s3 "key" "access-key") }}
+{{ include "common.secretEnv" (dict "name" "S3_SECRET_KEY" "secret" $s3 "key" "secret-key") }}
+{{ include "common.secretEnv" (dict "name" "INTERNAL_SHARED_SECRET" "secret" (include "common.fullname" .) "key" "internal-shared-secret") }}
+- name: SHUTDOWN_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "trino.usersSecret" . }}
+      key: shutdown
+      optional: true
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* A node's pod. Arguments: root, component, memory (MiB), cpu. */}}
+{{- define "trino.pod" -}}
+{{- $root := .root -}}
+{{- $name := include "common.fullname" $root -}}
+metadata:
+  labels:
+    {{- include "common.labels" (dict "root" $root "component" .component) | nindent 4 }}
+    lakehouse.dev/uses-metastore: "true"
+    lakehouse.dev/uses-s3: "true"
+    {{- with $root.Values.pod.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    checksum/configuration: {{ include (print $root.Template.BasePath "/configuration.yaml") $root | sha256sum }}
+    checksum/access: {{ include (print $root.Template.BasePath "/access.yaml") $root | sha256sum }}
+    checksum/catalogs: {{ include (print $root.Template.BasePath "/catalogs.yaml") $root | sha256sum }}
+    {{- with $root.Values.pod.annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "common.pod" (dict "root" $root "pod" $root.Values.pod) | nindent 2 }}
+  {{- include "common.spread" (dict "root" $root "component" .component) | nindent 2 }}
+  {{- with .gracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ add . 30 }}
+  {{- end }}
+  initContainers:
+    # Trino wants key and certificate in one file.
+    - name: certificate
+      image: {{ include "common.image" (dict "root" $root "image" $root.Values.image) }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      securityContext:
+        {{- include "common.containerSecurity" $root | nindent 8 }}
+      command: [sh, -c, cat /run/secrets/tls/tls.key /run/secrets/tls/tls.crt > /run/tls/trino.pem]
+      resources:
+        requests: {cpu: 10m, memory: 16Mi}
+        limits: {memory: 64Mi}
+      volumeMounts:
+        - name: certificate
+          mountPath: /run/secrets/tls
+          readOnly: true
+        - name: tls
+          mountPath: /run/tls
+  containers:
+    - name: trino
+      image: {{ include "common.image" (dict "root" $root "image" $root.Values.image) }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      securityContext:
+        {{- include "common.containerSecurity" $root | nindent 8 }}
+      env:
+        {{- include "trino.environment" $root | nindent 8 }}
+      ports:
+        - name: http
+          containerPort: 8080
+        - name: https
+          containerPort: 8443
+      {{- if .gracePeriodSeconds }}
+      lifecycle:
+        preStop:
+          exec:
+            # The worker takes no more work, finishes what it has and ends; until then the hook holds off the signal.
+            command:
+              - bash
+              - -c
+              - >-
+                curl --silent --show-error --fail --cacert /etc/trino/tls/ca.crt --user "shutdown:$SHUTDOWN_PASSWORD"
+                --request PUT --header 'Content-Type: application/json' --data '"SHUTTING_DOWN"'
+                https://localhost:8443/v1/info/state && tail --pid=1 --follow /dev/null
+      {{- end }}
+      # The port answers long before the node can work: what it says of itself counts.
+      startupProbe:
+        exec:
+          command: &ask
+            - bash
+            - -c
+            - exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /v1/info HTTP/1.0\r\n\r\n' >&3 && grep -q '"starting":false' <&3
+        periodSeconds: 3
+        timeoutSeconds: 5
+        failureThreshold: 100
+      readinessProbe:
+        exec:
+          command: *ask
+        periodSeconds: 5
+        timeoutSeconds: 5
+      livenessProbe:
+        exec:
+          command: *ask
+        periodSeconds: 20
+        timeoutSeconds: 10
+        failureThreshold: 6
+      resources:
+        requests: {cpu: {{ .cpu }}, memory: {{ .memory }}Mi}
+        limits: {memory: {{ .memory }}Mi}
+      volumeMounts:
+        - name: tls
+          mountPath: /run/tls
+        - name: configuration
+          mountPath: /etc/trino
+        - name: catalogs
+          mountPath: /etc/trino/catalog
+        - name: data
+          mountPath: /data/trino
+        - name: tmp
+          mountPath: /tmp
+        {{- with $root.Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: tls
+      emptyDir:
+        medium: Memory
+    - name: certificate
+      secret:
+        secretName: {{ include "trino.tlsSecret" $root }}
+    - name: configuration
+      projected:
+        sources:
+          - configMap:
+              name: {{ $name }}-{{ .component }}
+          - configMap:
+              name: {{ $name }}-access
+          - secret:
+              name: {{ include "trino.usersSecret" $root }}
+              items:
+                - {key: password.db, path: password.db}
+          - secret:
+              name: {{ include "trino.tlsSecret" $root }}
+              optional: true
+              items:
+                - {key: ca.crt, path: tls/ca.crt}
+    - name: catalogs
+      configMap:
+        name: {{ $name }}-catalogs
+    - name: data
+      emptyDir: {}
+    - name: tmp
+      emptyDir: {}
+    {{- with $root.Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}

@@ -1,0 +1,116 @@
+"""The cluster of the tests, and a lakehouse installed in it with no values at all."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+import images
+from tests.cluster.node.node import Node
+from tests.cluster.node.programs import HELM, program
+from tests.cluster.tools import CHARTS, PROJECT, Cluster, Release, all_ready, build_dependencies, until
+
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster that KUBECONFIG points at, or a node of our own with the images loaded, which ends with the tests."""
+    given = os.environ.get("KUBECONFIG")
+    if given:
+        yield Cluster(Path(given), shutil.which("kubectl") or "kubectl", shutil.which("helm") or program(HELM))
+        return
+    node = Node()
+    archives = [images.archive(name) for name in images.IMAGES]
+    node.down()  # whatever a run that was killed has left
+    node.up()
+    try:
+        for archive in archives:
+            node.load_image(archive)
+        yield Cluster(node.places.kubeconfig, node.places.state / "bin" / "kubectl", program(HELM))
+    finally:
+        node.down()
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster) -> Iterator[Release]:
+    """A lakehouse installed with no values, in a namespace that enforces Pod Security "restricted"."""
+    build_dependencies(cluster)
+    namespace = "lakehouse"
+    cluster.kubectl("create", "namespace", namespace)
+    cluster.kubectl("label", "namespace", namespace, *(f"{key}={value}" for key, value in RESTRICTED.items()))
+    start = time.monotonic()
+    cluster.helm("install", "lakehouse", str(CHARTS / "lakehouse"), "--namespace", namespace)
+    installed = Release(cluster, "lakehouse", namespace)
+    until(lambda: all_ready(installed), "all pods ready")
+    print(f"\ninstalled and ready after {time.monotonic() - start:.0f} s")
+    yield installed
+    cluster.helm("uninstall", "lakehouse", "--namespace", namespace, "--wait")
+    cluster.kubectl("delete", "namespace", namespace)
+
+
+VALUES = {
+    "loader": {
+        "sources": {
+            "web": {
+                "dataset": "access_logs",
+                "input": "s3://landing/web/**/*.log",
+                "site": "web",
+                # A day that never comes: tests start the load themselves.
+                "schedule": "0 0 31 2 *",
+                "options": ["--format", "combined"],
+            }
+        }
+    },
+    "trino": {
+        "catalogs": {
+            "extra": {
+                # The shipped catalog but for one line, to see what that line is worth.
+                "flat": (PROJECT / "trino-catalogs" / "hive.properties")
+                .read_text(encoding="utf-8")
+                .replace("hive.recursive-directories=true", "hive.recursive-directories=false")
+            }
+        }
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def configured(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The release with a source that loads access logs from the landing bucket, and one more catalog."""
+    file = tmp_path_factory.mktemp("values") / "values.json"
+    file.write_text(json.dumps(VALUES), encoding="utf-8")
+    upgrade(release, "--values", str(file))
+    return release
+
+
+@pytest.fixture(scope="session")
+def landing(release: Release) -> Iterator[Any]:
+    """A client of the object store that may write into the landing bucket."""
+    with release.port_forward(f"svc/{release.name}-minio", 9000) as port:
+        yield s3_client(port, release.secret("minio-landing", "access-key"), release.secret("minio-landing", "secret-key"))
+
+
+def s3_client(port: int, access_key: str, secret_key: str) -> Any:
+    """A client of the object store behind a forwarded port."""
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        region_name="us-east-1",
+    )
+
+
+def upgrade(release: Release, *arguments: str) -> None:
+    """Upgrade the release to the charts of this folder and wait until all of it is ready."""
+    release.cluster.helm(
+        "upgrade", release.name, str(CHARTS / "lakehouse"), "--namespace", release.namespace, *arguments, "--wait"
+    )
+    until(lambda: all_ready(release), "all pods ready")

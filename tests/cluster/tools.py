@@ -1,0 +1,165 @@
+"""What cluster tests do with a cluster: helm, kubectl, SQL by the Trino CLI, and a way in for pyiceberg and boto3."""
+
+import json
+import os
+import re
+import subprocess
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
+
+PROJECT = Path(__file__).parents[2]
+CHARTS = PROJECT / "helm"
+PARTS = ("postgresql", "minio", "metastore", "trino", "loader")
+PATIENCE = 600
+"""Seconds after which what a test waits for is taken to have failed."""
+
+
+class CommandFailedError(Exception):
+    """A command of the cluster failed; its message is what the command said."""
+
+
+class Cluster:
+    """A Kubernetes cluster and the programs to drive it with.
+
+    Args:
+        kubeconfig: by which to log in.
+        kubectl: the program.
+        helm: the program.
+    """
+
+    def __init__(self, kubeconfig: Path, kubectl: Path | str, helm: Path | str) -> None:
+        self.kubeconfig = kubeconfig
+        self.kubectl_path = str(kubectl)
+        self.helm_path = str(helm)
+        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+
+    def kubectl(self, *arguments: str, text: str | None = None, timeout: float = PATIENCE) -> str:
+        """What kubectl prints; raises CommandFailedError."""
+        return self._run([self.kubectl_path, *arguments], text, timeout)
+
+    def helm(self, *arguments: str, timeout: float = 2 * PATIENCE) -> str:
+        """What helm prints; raises CommandFailedError."""
+        return self._run([self.helm_path, *arguments], None, timeout)
+
+    def _run(self, command: Sequence[str], text: str | None, timeout: float) -> str:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, env=self._environment, timeout=timeout)
+        if done.returncode != 0:
+            raise CommandFailedError(f"{' '.join(command)[:500]}\n{done.stderr.strip()[-4000:]}\n{done.stdout.strip()[-4000:]}")
+        return done.stdout
+
+    @contextmanager
+    def port_forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
+        """A port of the loopback interface that leads to a port of a pod or service."""
+        command = [self.kubectl_path, "--namespace", namespace, "port-forward", "--address=127.0.0.1", target, f":{port}"]
+        process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            match = re.search(r"127\.0\.0\.1:(\d+) ->", first)
+            if match is None:
+                raise CommandFailedError(f"{' '.join(command)}\n{first}")
+            yield int(match[1])
+        finally:
+            process.terminate()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
+
+class Release:
+    """An installed lakehouse.
+
+    Args:
+        cluster: where it is.
+        name: of the release.
+        namespace: in which it is.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, namespace: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.namespace = namespace
+
+    def kubectl(self, *arguments: str, text: str | None = None, timeout: float = PATIENCE) -> str:
+        """kubectl in the release's namespace."""
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, text=text, timeout=timeout)
+
+    def objects(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
+        """Objects of a kind, as the API tells them."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, "--selector", selector, "--output", "json"))
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
+    def secret(self, name: str, key: str) -> str:
+        """A value out of one of the release's Secrets; `name` without the release's."""
+        found = json.loads(self.kubectl("get", "secret", f"{self.name}-{name}", "--output", "json"))
+        return b64decode(found["data"][key]).decode()
+
+    def trino(self, sql: str, *, user: str = "admin", catalog: str = "iceberg", schema: str = "lakehouse") -> list[list[Any]]:
+        """Rows of a query, asked by the Trino CLI inside the cluster; raises CommandFailedError with Trino's complaint."""
+        output = self.kubectl(
+            "exec", f"deploy/{self.name}-trino-coordinator", "--container", "trino", "--",
+            "env", f"TRINO_PASSWORD={self.secret('trino-users', user)}",
+            "trino", "--server=https://localhost:8443", "--truststore-path=/etc/trino/tls/ca.crt", f"--user={user}", "--password",
+            "--output-format=JSON", f"--catalog={catalog}", f"--schema={schema}", "--execute", sql,
+        )  # fmt: skip
+        return [list(json.loads(line).values()) for line in output.splitlines() if line.startswith("{")]
+
+    @contextmanager
+    def port_forward(self, target: str, port: int) -> Iterator[int]:
+        """A port of the loopback interface that leads to a port of a pod or service of the release."""
+        with self.cluster.port_forward(self.namespace, target, port) as local:
+            yield local
+
+    def run_source(self, source: str, run: str) -> str:
+        """Start a load of the loader's schedule now, wait for its end and return what it said; raises CommandFailedError."""
+        self.kubectl("create", "job", run, f"--from=cronjob/{self.name}-loader-{source}")
+        return self.finished_job(run)
+
+    def finished_job(self, job: str) -> str:
+        """Wait for a job's end and return its log; raises CommandFailedError with it if the job failed."""
+
+        def conditions() -> set[str]:
+            found = json.loads(self.kubectl("get", "job", job, "--output", "json"))
+            return {entry["type"] for entry in found["status"].get("conditions", []) if entry["status"] == "True"}
+
+        ended: set[str] = until(lambda: conditions() & {"Complete", "Failed"}, f"job {job}")
+        log = self.kubectl("logs", "--selector", f"job-name={job}", "--tail=-1")
+        if "Failed" in ended:
+            raise CommandFailedError(f"job {job}:\n{log}")
+        return log
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Wait until a condition is met and return what it answered; commands that fail meanwhile are asked again."""
+    waiting = Retrying(
+        retry=retry_if_exception_type(CommandFailedError) | retry_if_result(lambda met: not met),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(1),
+    )
+    try:
+        return waiting(condition)
+    except RetryError as error:
+        raise AssertionError(f"{what}: not within {seconds} s") from error
+
+
+def all_ready(release: Release) -> bool:
+    """Whether every pod is ready or has done its work."""
+    pods = release.objects("pods", f"app.kubernetes.io/instance={release.name}")
+    states = [
+        pod["status"]["phase"] == "Succeeded"
+        or any(entry["type"] == "Ready" and entry["status"] == "True" for entry in pod["status"].get("conditions", []))
+        for pod in pods
+    ]
+    return bool(states) and all(states)
+
+
+def build_dependencies(cluster: Cluster) -> None:
+    """Put the charts into each other: their parts lie beside them as folders."""
+    for chart in (*PARTS, "lakehouse"):
+        cluster.helm("dependency", "update", "--skip-refresh", str(CHARTS / chart))
