@@ -1,0 +1,123 @@
+"""What is refused, and to whom: a test that expects a refusal also sees that the same is allowed to somebody else."""
+
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.cluster.conftest import s3_client
+from tests.cluster.tools import CommandFailedError, Release
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def guarded(release: Release) -> Release:
+    """The release with a table that has a private column, and one that holds rejects."""
+    release.trino("CREATE SCHEMA IF NOT EXISTS guarded")
+    release.trino("CREATE TABLE IF NOT EXISTS guarded.visits AS SELECT 1 AS id, '192.0.2.1' AS client_ip")
+    release.trino("CREATE TABLE IF NOT EXISTS guarded.visits_rejects AS SELECT 'raw line' AS text")
+    return release
+
+
+def command_line(release: Release, *arguments: str, password: str | None = None, sql: str = "SELECT 1") -> str:
+    """Run the Trino CLI in the coordinator's pod as somebody who knows no more than what is given."""
+    environment = ["env", f"TRINO_PASSWORD={password}"] if password is not None else []
+    return release.kubectl(
+        "exec", f"deploy/{release.name}-trino-coordinator", "--container", "trino", "--",
+        *environment, "trino", *arguments, "--execute", sql,
+    )  # fmt: skip
+
+
+TLS = ("--server=https://localhost:8443", "--truststore-path=/etc/trino/tls/ca.crt")
+
+
+def test_nobody_without_the_password(guarded: Release) -> None:
+    right = guarded.secret("trino-users", "admin")
+    assert '"1"' in command_line(guarded, *TLS, "--user=admin", "--password", password=right)
+    with pytest.raises(CommandFailedError, match=r"Authentication failed|Unauthorized"):
+        command_line(guarded, *TLS, "--user=admin")
+    with pytest.raises(CommandFailedError, match="Invalid credentials"):
+        command_line(guarded, *TLS, "--user=admin", "--password", password="wrong")
+    with pytest.raises(CommandFailedError, match="Invalid credentials"):
+        command_line(guarded, *TLS, "--user=nobody", "--password", password=right)
+
+
+def test_nobody_over_plain_http(guarded: Release) -> None:
+    with pytest.raises(CommandFailedError, match=r"403|Forbidden|not enabled"):
+        command_line(guarded, "--server=http://localhost:8080", "--user=admin")
+
+
+def test_a_forged_header_does_not_make_http_secure(guarded: Release) -> None:
+    request = (
+        "curl --silent --output /dev/null --write-out '%{http_code}' --data 'SELECT 1' --header 'X-Forwarded-Proto: https' "
+        f"--user admin:{guarded.secret('trino-users', 'admin')} http://localhost:8080/v1/statement"
+    )
+    coordinator = ("exec", f"deploy/{guarded.name}-trino-coordinator", "--container", "trino", "--", "sh", "-c")
+    assert guarded.kubectl(*coordinator, request) == "406"  # the header itself is not accepted
+    encrypted = request.replace("http://localhost:8080", "--cacert /etc/trino/tls/ca.crt https://localhost:8443")
+    assert guarded.kubectl(*coordinator, encrypted) == "200"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO guarded.visits VALUES (2, 'x')",
+        "DELETE FROM guarded.visits",
+        "UPDATE guarded.visits SET id = 3",
+        "DROP TABLE guarded.visits",
+        "ALTER TABLE guarded.visits ADD COLUMN more integer",
+        "CREATE TABLE guarded.more (id integer)",
+        "CREATE SCHEMA more",
+        "CREATE VIEW guarded.all_visits AS SELECT id FROM guarded.visits",
+        "CALL iceberg.system.unregister_table('guarded', 'visits')",
+        "SELECT client_ip FROM guarded.visits",
+        "SELECT * FROM guarded.visits",
+        "SELECT count(*) FROM guarded.visits WHERE client_ip LIKE '192%'",
+        "SELECT text FROM guarded.visits_rejects",
+        'SELECT * FROM guarded."visits$files"',
+        'SELECT * FROM guarded."visits$history"',
+    ],
+)
+def test_an_analyst_neither_writes_nor_reads_what_is_closed(guarded: Release, sql: str) -> None:
+    assert guarded.trino("SELECT id FROM guarded.visits", user="analyst") == [[1]]
+    with pytest.raises(CommandFailedError, match="Access Denied"):
+        guarded.trino(sql, user="analyst")
+
+
+def test_a_writer_writes_and_does_not_administer(guarded: Release) -> None:
+    guarded.trino("CREATE TABLE guarded.written (id integer)", user="writer")
+    guarded.trino("INSERT INTO guarded.written VALUES (1)", user="writer")
+    guarded.trino("DROP TABLE guarded.written", user="writer")
+    with pytest.raises(CommandFailedError, match="Access Denied"):
+        guarded.trino("CREATE TABLE tpch.sf1.more (id integer)", user="writer")
+
+
+@pytest.mark.parametrize("user", ["", "analyst", "writer"])
+def test_a_pod_cannot_end_a_worker(guarded: Release, user: str) -> None:
+    password = guarded.secret("trino-users", user) if user else ""
+    login = f"--user {user}:{password}" if user else "--header 'X-Trino-User: admin'"
+    worker = guarded.objects("pods", "app.kubernetes.io/component=worker")[0]["status"]["podIP"]
+    for address in (f"http://{worker}:8080", f"--insecure https://{worker}:8443"):
+        request = (
+            "curl --silent --output /dev/null --write-out '%{http_code}' --request PUT --data '\"SHUTTING_DOWN\"' "
+            f"--header 'Content-Type: application/json' {login} {address}/v1/info/state"
+        )
+        coordinator = ("exec", f"deploy/{guarded.name}-trino-coordinator", "--container", "trino", "--", "sh", "-c")
+        assert guarded.kubectl(*coordinator, request) in ("401", "403")
+
+
+def test_the_dashboards_key_reads_and_does_not_write(guarded: Release) -> None:
+    keys = (guarded.secret("minio-dashboards", "access-key"), guarded.secret("minio-dashboards", "secret-key"))
+    with guarded.port_forward(f"svc/{guarded.name}-minio", 9000) as port:
+        client = s3_client(port, *keys)
+        client.list_objects_v2(Bucket="warehouse")
+        refusals: tuple[Callable[[], object], ...] = (
+            lambda: client.put_object(Bucket="warehouse", Key="x", Body=b"x"),
+            lambda: client.delete_object(Bucket="warehouse", Key="x"),
+            lambda: client.list_objects_v2(Bucket="landing"),
+            lambda: client.create_bucket(Bucket="more"),
+        )
+        for refused in refusals:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                refused()
