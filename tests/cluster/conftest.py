@@ -110,7 +110,6 @@ def s3_client(port: int, access_key: str, secret_key: str) -> Any:
 
 def upgrade(release: Release, *arguments: str) -> None:
     """Upgrade the release to the charts of this folder and wait until all of it is ready."""
-    release.cluster.helm(
-        "upgrade", release.name, str(CHARTS / "lakehouse"), "--namespace", release.namespace, *arguments, "--wait"
-    )
+    place = ("--namespace", release.namespace)
+    release.cluster.helm("upgrade", release.name, str(CHARTS / "lakehouse"), *place, *arguments, "--wait", "--timeout=15m")
     until(lambda: all_ready(release), "all pods ready")
