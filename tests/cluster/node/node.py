@@ -49,6 +49,7 @@ class Node:
         self.places = here or places()
         self._init = self.places.state / "init.pid"
         self._bridge = self.places.state / "bridge.pid"
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def is_up(self) -> bool:
         """Whether its first process runs."""
@@ -99,6 +100,8 @@ class Node:
             if process is not None:
                 os.kill(process, signal.SIGKILL)
                 _until(partial(_is_gone, process), END_SECONDS)
+        while self._started:
+            self._started.pop().wait(END_SECONDS)
         # One tree of control groups in version 2, one for each controller in version 1.
         for pattern in ("kubepods*", "*/kubepods*"):
             for tree in Path("/sys/fs/cgroup").glob(pattern):
@@ -198,6 +201,7 @@ class Node:
                 start_new_session=True,
                 env={**os.environ, "LAKEHOUSE_CACHE": str(self.places.cache), "LAKEHOUSE_NODE": str(self.places.home)},
             )
+        self._started.append(outer)
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
         self._wait("the node's first process", lambda: bool(children.read_text().strip()), self._supervisor_log)
         self._init.write_text(children.read_text().strip(), encoding="ascii")
@@ -213,6 +217,7 @@ class Node:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self._started.append(bridge)
         self._bridge.write_text(str(bridge.pid), encoding="ascii")
         write_kubeconfig(self.places.kubeconfig, self.places.state / "certificates", "admin", f"https://127.0.0.1:{port}")
 
