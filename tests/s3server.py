@@ -4,7 +4,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -26,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from tests.support.machine import cache_folder, free_port
 
 VERSION = "1.8.0"
 MODULE = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
@@ -106,11 +107,6 @@ class S3Server:
         return found
 
 
-def cache_folder() -> Path:
-    """Where built servers are kept: `LAKEHOUSE_CACHE`, or ~/.cache/lakehouse."""
-    return Path(os.environ.get("LAKEHOUSE_CACHE") or Path.home() / ".cache" / "lakehouse")
-
-
 def versitygw() -> Path:
     """The server's binary, built now if the cache does not hold this version yet (1 to 3 minutes).
 
@@ -151,7 +147,7 @@ def running_server(folder: Path, *, tls: bool = False) -> Iterator[S3Server]:
         command += ["--cert", str(ca_file), "--key", str(key)]
     backend = ["posix", *_metadata_options(folder, objects), str(objects)]
     for attempt in range(START_ATTEMPTS):
-        port = _free_port()
+        port = free_port()
         with output.open("ab") as log:
             process = subprocess.Popen(
                 [*command, "--port", f"127.0.0.1:{port}", *backend],
@@ -210,12 +206,6 @@ def _self_signed(folder: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate_file, key_file
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], endpoint: str) -> bool:

@@ -2,17 +2,16 @@
 
 import argparse
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
 
-import images
 from images.errors import ImageError
+from tests.cluster.clusters import given_cluster, start_cluster
 from tests.cluster.node.node import Node, NodeError
 from tests.cluster.node.places import Places, places
-from tests.cluster.node.programs import HELM, BuildError, program
-from tests.cluster.tools import CHARTS, Cluster, CommandFailedError, Release, all_ready, build_dependencies, until
+from tests.cluster.node.programs import BuildError
+from tests.cluster.tools import CHARTS, CommandFailedError, Release, all_ready, build_dependencies, until
 
 NAME = "lakehouse"
 READY_SECONDS = 900
@@ -48,7 +47,7 @@ def _places() -> Places:
 
 def _up(values: list[str]) -> None:
     start = time.monotonic()
-    cluster = _cluster()
+    cluster = given_cluster() or start_cluster(Node(_places()))
     build_dependencies(cluster)
     options = [option for file in values for option in ("--values", file)]
     command = ("upgrade", "--install", NAME, str(CHARTS / "lakehouse"), "--namespace", NAME, "--create-namespace")
@@ -59,18 +58,6 @@ def _up(values: list[str]) -> None:
     programs = f"{Path(cluster.kubectl_path).parent}:{Path(cluster.helm_path).parent}"
     print(f'    export KUBECONFIG={cluster.kubeconfig}\n    export PATH="{programs}:$PATH"\n')
     print(cluster.helm("get", "notes", NAME, "--namespace", NAME).removeprefix("NOTES:\n"))
-
-
-def _cluster() -> Cluster:
-    given = os.environ.get("KUBECONFIG")
-    if given:
-        return Cluster(Path(given), shutil.which("kubectl") or "kubectl", shutil.which("helm") or program(HELM))
-    node = Node(_places())
-    archives = [images.archive(name) for name in images.IMAGES]
-    node.up()
-    for archive in archives:
-        node.load_image(archive)
-    return Cluster(node.places.kubeconfig, node.places.state / "bin" / "kubectl", program(HELM))
 
 
 sys.exit(main())

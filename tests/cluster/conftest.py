@@ -1,19 +1,15 @@
 """The cluster of the tests, and a lakehouse installed in it with no values at all."""
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-import images
+from tests.cluster.clusters import given_cluster, start_cluster
 from tests.cluster.node.node import Node
-from tests.cluster.node.programs import HELM, program
 from tests.cluster.tools import CHARTS, PROJECT, Cluster, Release, all_ready, build_dependencies, until
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -22,18 +18,14 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster that KUBECONFIG points at, or a node of our own with the images loaded, which ends with the tests."""
-    given = os.environ.get("KUBECONFIG")
+    given = given_cluster()
     if given:
-        yield Cluster(Path(given), shutil.which("kubectl") or "kubectl", shutil.which("helm") or program(HELM))
+        yield given
         return
     node = Node()
-    archives = [images.archive(name) for name in images.IMAGES]
     node.down()  # whatever a run that was killed has left
-    node.up()
     try:
-        for archive in archives:
-            node.load_image(archive)
-        yield Cluster(node.places.kubeconfig, node.places.state / "bin" / "kubectl", program(HELM))
+        yield start_cluster(node)
     finally:
         node.down()
 

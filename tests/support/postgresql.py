@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
 
+from tests.support.machine import free_port
 from tests.support.stops import PATIENCE
 
 
@@ -48,7 +49,7 @@ def running_postgresql() -> Iterator[int]:
 
         data = f"{folder}/data"
         run(str(binaries / "initdb"), "-D", data, "-U", "lakehouse", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8")
-        port = _free_port()
+        port = free_port()
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
         run(str(binaries / "pg_ctl"), "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
         try:
@@ -56,12 +57,6 @@ def running_postgresql() -> Iterator[int]:
             yield port
         finally:
             run(str(binaries / "pg_ctl"), "-D", data, "-w", "-m", "immediate", "stop")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Proxy:

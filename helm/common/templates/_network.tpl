@@ -1,6 +1,6 @@
 {{/*
 Only who is named may come in, and only to the port that is for them.
-Arguments: root, component, rules: list of dict "port" and "from" (list of label sets; empty: nobody but this release's own).
+Arguments: root, component, name, rules: list of dict "port" and "from" (list of label sets).
 */}}
 {{- define "common.networkPolicy" -}}
 apiVersion: networking.k8s.io/v1
@@ -29,7 +29,7 @@ spec:
     {{- end }}
 {{- end -}}
 
-{{/* A pod that may be drained only when another one is there. Arguments: root, component, name, minAvailable. */}}
+{{/* A pod that may be drained only when another one is there. Arguments: root, component, name. */}}
 {{- define "common.disruptionBudget" -}}
 apiVersion: policy/v1
 kind: PodDisruptionBudget

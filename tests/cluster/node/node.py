@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from tests.cluster.node.certificates import write_kubeconfig
 from tests.cluster.node.configuration import API_PORT, CONTAINERD_SOCKET, PAUSE_IMAGE, write_configuration
 from tests.cluster.node.places import HERE, NODE, Places, places
 from tests.cluster.node.programs import COREDNS, KUBERNETES, LOCAL_PATH_PROVISIONER, PAUSE, program
+from tests.support.machine import free_port
 
 PROJECT = HERE.parents[2]
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
@@ -208,7 +208,7 @@ class Node:
 
     def _let_in(self) -> None:
         """Bring the API server's port to the loopback interface here, by a process that needs no route."""
-        port = _free_port()
+        port = free_port()
         inside = f"nsenter --target={self._init.read_text()} --net socat STDIO TCP:127.0.0.1:{API_PORT}"
         bridge = subprocess.Popen(
             ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", f"EXEC:{inside.replace(':', chr(92) + ':')}"],
@@ -284,12 +284,6 @@ def _check_machine() -> None:
 
 def _version(file: Path) -> tuple[str, int]:
     return str(file), file.stat().st_size
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _remove_cgroups(folder: Path) -> bool:

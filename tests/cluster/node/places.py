@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.machine import cache_folder
+
 NODE = "node1"
 NODE_ADDRESS = "10.250.0.1"
 POD_NETWORK = "10.244.0.0/24"
@@ -66,5 +68,5 @@ def places() -> Places:
 
     Programs and images are below `LAKEHOUSE_CACHE`, or ~/.cache/lakehouse; the node is in `LAKEHOUSE_NODE`, or in the cache.
     """
-    cache = Path(os.environ.get("LAKEHOUSE_CACHE") or Path.home() / ".cache" / "lakehouse")
+    cache = cache_folder()
     return Places(cache, Path(os.environ.get("LAKEHOUSE_NODE") or cache / "node"))
