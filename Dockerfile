@@ -5,7 +5,7 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 RUN python3 -m venv /opt/lakehouse
 COPY requirements.lock ./
-RUN /opt/lakehouse/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+RUN /opt/lakehouse/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY lakehouse lakehouse
 # pip and setuptools have no work left in the image.

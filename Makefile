@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A lock file is whole: pip has nothing to choose, and an older pip would choose a newer version of what is wanted with an extra.
+PIP_LOCKED := $(PIP) install --require-hashes --no-deps -r
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --group build
 SOURCES := lakehouse tests $(wildcard benchmarks images)
@@ -76,16 +78,16 @@ $(VENV)/.created:
 # The package itself is installed in place, so that its code is what is in this folder.
 $(VENV)/.runtime: $(VENV)/.created requirements.lock pyproject.toml
 	@echo "Installing what lakehouse needs (requirements.lock)"
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP_LOCKED) requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@echo "Installing what tests and documentation need (requirements-dev.lock)"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP_LOCKED) requirements-dev.lock
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.runtime requirements-bench.lock
 	@echo "Installing what benchmarks compare with (requirements-bench.lock)"
-	@$(PIP) install --require-hashes -r requirements-bench.lock
+	@$(PIP_LOCKED) requirements-bench.lock
 	@touch $@
