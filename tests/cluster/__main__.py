@@ -11,7 +11,7 @@ from tests.cluster.clusters import given_cluster, start_cluster
 from tests.cluster.node.node import Node, NodeError
 from tests.cluster.node.places import Places, places
 from tests.cluster.node.programs import BuildError
-from tests.cluster.tools import CHARTS, CommandFailedError, Release, all_ready, build_dependencies, until
+from tests.cluster.tools import CHARTS, Cluster, CommandFailedError, Release, all_ready, build_dependencies, until
 
 NAME = "lakehouse"
 READY_SECONDS = 900
@@ -29,10 +29,12 @@ def main() -> int:
     try:
         if chosen.command == "up":
             _up(chosen.values)
-        elif chosen.remove:
-            Node(_places()).down()
         else:
-            Node(_places()).stop()
+            with Node(_places()).held() as node:
+                if chosen.remove:
+                    node.down()
+                else:
+                    node.stop()
     except (BuildError, CommandFailedError, ImageError, NodeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -45,9 +47,14 @@ def _places() -> Places:
     return Places(places().cache, data / "lakehouse" / "cluster")
 
 
+def _own_cluster() -> Cluster:
+    with Node(_places()).held() as node:
+        return start_cluster(node)
+
+
 def _up(values: list[str]) -> None:
     start = time.monotonic()
-    cluster = given_cluster() or start_cluster(Node(_places()))
+    cluster = given_cluster() or _own_cluster()
     build_dependencies(cluster)
     options = [option for file in values for option in ("--values", file)]
     command = ("upgrade", "--install", NAME, str(CHARTS / "lakehouse"), "--namespace", NAME, "--create-namespace")

@@ -22,12 +22,12 @@ def cluster() -> Iterator[Cluster]:
     if given:
         yield given
         return
-    node = Node()
-    node.down()  # whatever a run that was killed has left
-    try:
-        yield start_cluster(node)
-    finally:
-        node.down()
+    with Node().held() as node:
+        node.down()  # whatever a run that was killed has left
+        try:
+            yield start_cluster(node)
+        finally:
+            node.down()
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,15 @@ def main() -> int:
         match chosen.command:
             case "up":
                 start = time.monotonic()
-                node.up()
+                with node.held():
+                    node.up()
                 print(f"ready after {time.monotonic() - start:.0f} s: export KUBECONFIG={node.places.kubeconfig}")
             case "stop":
-                node.stop()
+                with node.held():
+                    node.stop()
             case "down":
-                node.down()
+                with node.held():
+                    node.down()
             case "kubeconfig":
                 print(node.places.kubeconfig)
             case "load-image":

@@ -64,7 +64,8 @@ class Authority:
 
 
 def write_certificates(folder: Path) -> None:
-    """Write all certificates and keys of the cluster into a folder."""
+    """Write all certificates and keys of the cluster into a folder, which is there only when it is complete."""
+    complete, folder = folder, folder.with_suffix(".partial")
     folder.mkdir(parents=True, mode=0o700)
     authority = Authority(folder)
     authority.issue("apiserver", "kube-apiserver", names=API_NAMES, addresses=("127.0.0.1", API_ADDRESS, NODE_ADDRESS))
@@ -74,6 +75,7 @@ def write_certificates(folder: Path) -> None:
         authority.issue(file, user, group)
     accounts = _new_key()
     _write_key(folder, "service-accounts", accounts)
+    folder.rename(complete)
 
 
 def write_kubeconfig(target: Path, certificates: Path, client: str, server: str) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.node.certificates import CLIENTS, write_certificates, write_kubeconfig
+from tests.cluster.node.certificates import CLIENTS, write_kubeconfig
 from tests.cluster.node.places import DNS_ADDRESS, NODE, NODE_ADDRESS, POD_NETWORK, SERVICE_NETWORK, Places
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
@@ -15,17 +15,16 @@ _ETCD_PEERS = "http://127.0.0.1:2380"
 
 
 def write_configuration(places: Places) -> None:
-    """Write keys and configuration of a new cluster into `places.state`, which is empty."""
+    """Write the components' configuration into `places.state`, which holds the cluster's keys."""
     state = places.state
     certificates = state / "certificates"
-    write_certificates(certificates)
     for client in CLIENTS:
         write_kubeconfig(state / f"{client}.kubeconfig", certificates, client, f"https://127.0.0.1:{API_PORT}")
     # Names of the outside do not exist in here.
     (state / "resolv.conf").touch()
-    (state / "cni").mkdir()
+    (state / "cni").mkdir(exist_ok=True)
     _write_json(state / "cni" / "10-pods.conflist", _network())
-    _write_json(state / "kubelet.json", _kubelet(certificates, state))
+    _write_json(state / "kubelet.json", _kubelet(places))
     _write_json(state / "kube-proxy.json", _kube_proxy(state))
     (state / "containerd.toml").write_text(_containerd(places), encoding="utf-8")
 
@@ -89,6 +88,7 @@ def commands(places: Places, programs: Path) -> dict[str, list[str]]:
             f"--cluster-signing-cert-file={certificates}/ca.crt",
             f"--cluster-signing-key-file={certificates}/ca.key",
             "--pvclaimbinder-sync-period=1s",
+            f"--flex-volume-plugin-dir={state}/volume-plugins",
         ],
         "kube-scheduler": _client_command(state, programs, "kube-scheduler"),
         "kube-proxy": [f"{programs}/kube-proxy", f"--config={state}/kube-proxy.json"],
@@ -115,7 +115,8 @@ def _network() -> dict[str, Any]:
     return {"cniVersion": "1.0.0", "name": "pods", "plugins": plugins}
 
 
-def _kubelet(certificates: Path, state: Path) -> dict[str, Any]:
+def _kubelet(places: Places) -> dict[str, Any]:
+    certificates = places.state / "certificates"
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -128,11 +129,12 @@ def _kubelet(certificates: Path, state: Path) -> dict[str, Any]:
         "tlsCertFile": str(certificates / "kubelet-server.crt"),
         "tlsPrivateKeyFile": str(certificates / "kubelet-server.key"),
         "cgroupDriver": "cgroupfs",
+        "cgroupRoot": places.cgroup,
         "failCgroupV1": False,
         "failSwapOn": False,
         "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": "cluster.local",
-        "resolvConf": str(state / "resolv.conf"),
+        "resolvConf": str(places.state / "resolv.conf"),
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         # The disk is the developer's own: nothing is thrown out because it is nearly full.
         "evictionHard": {
@@ -146,6 +148,7 @@ def _kubelet(certificates: Path, state: Path) -> dict[str, Any]:
         "syncFrequency": "5s",
         "nodeStatusUpdateFrequency": "5s",
         "serializeImagePulls": False,
+        "volumePluginDir": str(places.state / "volume-plugins"),
     }
 
 
@@ -168,6 +171,8 @@ root = "{places.containerd}"
 state = "/run/containerd"
 [grpc]
 address = "{CONTAINERD_SOCKET}"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{places.state}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE_IMAGE}"
 # Where the capability to lower a process's out-of-memory score is missing, no container would start.

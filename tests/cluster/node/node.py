@@ -1,20 +1,25 @@
 """Start and end the node, and run commands in it."""
 
+import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from tests.cluster.node import cgroups
 from tests.cluster.node.archives import write_archive
-from tests.cluster.node.certificates import write_kubeconfig
+from tests.cluster.node.certificates import write_certificates, write_kubeconfig
 from tests.cluster.node.configuration import API_PORT, CONTAINERD_SOCKET, PAUSE_IMAGE, write_configuration
 from tests.cluster.node.places import HERE, NODE, Places, places
 from tests.cluster.node.programs import COREDNS, KUBERNETES, LOCAL_PATH_PROVISIONER, PAUSE, program
@@ -51,6 +56,27 @@ class Node:
         self._bridge = self.places.state / "bridge.pid"
         self._started: list[subprocess.Popen[bytes]] = []
 
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """Hold the node's folder: whoever else wants to start or end the node meanwhile is told who holds it.
+
+        Raises:
+            NodeError: somebody else holds it.
+        """
+        self.places.home.mkdir(parents=True, exist_ok=True)
+        with self.places.lock.open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise NodeError(
+                    f"{self.places.home} is in use by {file.read()}: wait for its end, or set LAKEHOUSE_NODE to another folder"
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} ({shlex.join(sys.orig_argv)})")
+            file.flush()
+            yield self
+
     def is_up(self) -> bool:
         """Whether its first process runs."""
         return self._process(self._init) is not None
@@ -68,10 +94,7 @@ class Node:
         kubernetes = program(KUBERNETES)
         images = self._own_images()
         self.stop()
-        # Written last: a start that was broken off in between begins anew.
-        if not (self.places.state / "containerd.toml").exists():
-            shutil.rmtree(self.places.state, ignore_errors=True)
-            self._prepare()
+        self._prepare()
         self._enter_namespaces(kubernetes)
         self._wait("containerd", lambda: self._succeeds("ctr", "-a", CONTAINERD_SOCKET, "version"))
         self._forget_containers()
@@ -102,10 +125,7 @@ class Node:
                 _until(partial(_is_gone, process), END_SECONDS)
         while self._started:
             self._started.pop().wait(END_SECONDS)
-        # One tree of control groups in version 2, one for each controller in version 1.
-        for pattern in ("kubepods*", "*/kubepods*"):
-            for tree in Path("/sys/fs/cgroup").glob(pattern):
-                _until(partial(_remove_cgroups, tree), END_SECONDS)
+        _until(partial(cgroups.remove, self.places.cgroup), END_SECONDS)
 
     def down(self) -> None:
         """End the node and remove all it made, its volumes too, but for programs and images."""
@@ -164,14 +184,18 @@ class Node:
         return archives
 
     def _prepare(self) -> None:
-        """Write keys and configuration of a new cluster."""
-        self.places.state.mkdir(parents=True)
+        """Write the keys of a new cluster, unless there is one, and the configuration, which may have changed since."""
+        certificates = self.places.state / "certificates"
+        if not certificates.exists():
+            shutil.rmtree(self.places.state, ignore_errors=True)
+            write_certificates(certificates)
         for folder in (self.places.log, self.places.volumes, self.places.containerd):
             folder.mkdir(parents=True, exist_ok=True)
         # Pods run as any user and must reach their volumes below this folder.
         self.places.state.chmod(0o711)
         self.places.volumes.chmod(0o711)
         write_configuration(self.places)
+        cgroups.create(self.places.cgroup)
 
     def _enter_namespaces(self, kubernetes: Path) -> None:
         binaries = self.places.state / "bin"
@@ -204,12 +228,12 @@ class Node:
         self._started.append(outer)
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
         self._wait("the node's first process", lambda: bool(children.read_text().strip()), self._supervisor_log)
-        self._init.write_text(children.read_text().strip(), encoding="ascii")
+        _remember(int(children.read_text()), self._init)
 
     def _let_in(self) -> None:
         """Bring the API server's port to the loopback interface here, by a process that needs no route."""
         port = free_port()
-        inside = f"nsenter --target={self._init.read_text()} --net socat STDIO TCP:127.0.0.1:{API_PORT}"
+        inside = f"nsenter --target={self._process(self._init)} --net socat STDIO TCP:127.0.0.1:{API_PORT}"
         bridge = subprocess.Popen(
             ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", f"EXEC:{inside.replace(':', chr(92) + ':')}"],
             stdin=subprocess.DEVNULL,
@@ -218,7 +242,7 @@ class Node:
             start_new_session=True,
         )
         self._started.append(bridge)
-        self._bridge.write_text(str(bridge.pid), encoding="ascii")
+        _remember(bridge.pid, self._bridge)
         write_kubeconfig(self.places.kubeconfig, self.places.state / "certificates", "admin", f"https://127.0.0.1:{port}")
 
     def _forget_containers(self) -> None:
@@ -243,11 +267,12 @@ class Node:
         return (self.places.log / "supervisor.log").read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def _process(self, file: Path) -> int | None:
+        """The process that a file remembers, if it still runs and is not another that got its number."""
         try:
-            process = int(file.read_text(encoding="ascii"))
+            process, start = map(int, file.read_text(encoding="ascii").split())
         except (FileNotFoundError, ValueError):
             return None
-        return process if _exists(process) else None
+        return process if _start_of(process) == start else None
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -259,15 +284,21 @@ def _until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _is_gone(process: int) -> bool:
-    return not _exists(process)
+    return _start_of(process) is None
 
 
-def _exists(process: int) -> bool:
+def _remember(process: int, file: Path) -> None:
+    file.write_text(f"{process} {_start_of(process)}", encoding="ascii")
+
+
+def _start_of(process: int) -> int | None:
+    """When a process started, in clock ticks after the machine did; None if it does not run."""
     try:
-        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+        status = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return False
-    return state != "Z"
+        return None
+    state, *fields = status.rpartition(")")[2].split()
+    return int(fields[18]) if state != "Z" else None
 
 
 def _check_machine() -> None:
@@ -284,13 +315,3 @@ def _check_machine() -> None:
 
 def _version(file: Path) -> tuple[str, int]:
     return str(file), file.stat().st_size
-
-
-def _remove_cgroups(folder: Path) -> bool:
-    """Remove a tree of control groups, which is possible once their processes are gone."""
-    for group, _, _ in os.walk(folder, topdown=False):
-        try:
-            os.rmdir(group)
-        except OSError:
-            return False
-    return True

@@ -1,5 +1,6 @@
 """Where a node keeps what it needs: programs and images outlive it, its state only where it is asked to keep it."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,16 @@ class Places:
     def state(self) -> Path:
         """The cluster itself: keys, configuration, etcd, volumes, logs."""
         return self.home / "state"
+
+    @property
+    def cgroup(self) -> str:
+        """Root of the control groups of the node's pods; nodes in other folders have others."""
+        return f"/lakehouse-{hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:12]}"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever starts or ends the node, or runs tests on it."""
+        return self.home / "lock"
 
     @property
     def kubeconfig(self) -> Path:

@@ -13,6 +13,14 @@ from tests.cluster.node.configuration import commands
 from tests.cluster.node.places import NODE, NODE_ADDRESS, Places, places
 
 RESTART_SECONDS = 1
+_KUBELET_SETTINGS = (
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+)
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -42,6 +50,19 @@ def _prepare_files(here: Places) -> None:
     for folder in ("/run/netns", "/run/lock"):
         Path(folder).mkdir()
     _run("mount", "--bind", str(here.log), "/var/log")
+    # The kubelet changes settings of the kernel, which are the machine's: here it changes copies.
+    for setting in _KUBELET_SETTINGS:
+        copy = Path("/run/settings", setting)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(Path("/proc/sys", setting).read_text(encoding="ascii"), encoding="ascii")
+        _run("mount", "--bind", str(copy), f"/proc/sys/{setting}")
+    # Kubelet and CNI write below /var/lib, whatever their configuration says: what they write goes with the node.
+    for folder in ("/run/home", "/run/upper", "/run/work"):
+        Path(folder).mkdir()
+    _run("mount", "--bind", str(here.home), "/run/home")
+    _run("mount", "-t", "overlay", "overlay", "-o", "lowerdir=/var/lib,upperdir=/run/upper,workdir=/run/work", "/var/lib")
+    if here.home.resolve().is_relative_to("/var/lib"):
+        _run("mount", "--bind", "/run/home", str(here.home))
 
 
 def _prepare_network() -> None:
