@@ -14,7 +14,7 @@ SOURCES := lakehouse tests $(wildcard benchmarks images)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster lint format images up down docs bench lock clean
+.PHONY: help demo test test-cluster lint format charts-docs images up down docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## Print this list
@@ -37,6 +37,9 @@ format: $(VENV)/.dev ## Sort imports, fix what can be fixed, format the code
 
 test-cluster: $(VENV)/.dev ## Run the tests of the charts on a real Kubernetes: KUBECONFIG's, or a node made for them
 	$(BIN)/python -m pytest -W error -s tests/cluster $(PYTEST_ARGS)
+
+charts-docs: $(VENV)/.dev ## Make schema and README.md of each chart from its values.yaml
+	$(BIN)/python -m tests.charts.reference
 
 images: $(VENV)/.dev ## Build all container images that the charts run, without any image registry if need be
 	$(BIN)/python -m images

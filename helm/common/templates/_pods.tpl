@@ -14,7 +14,9 @@ securityContext:
     type: RuntimeDefault
 {{- with (.root.Values.global).imagePullSecrets | default .root.Values.imagePullSecrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
 {{- end }}
 {{- with $pod.nodeSelector }}
 nodeSelector:

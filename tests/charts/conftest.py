@@ -1,0 +1,99 @@
+"""The charts as a folder with their parts in them, and what helm makes of them."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.charts.reference import charts
+from tests.cluster.node.programs import HELM, BuildError, Program, program
+
+PROJECT = Path(__file__).parents[2]
+VALUES = Path(__file__).parent / "values"
+NAME = "lakehouse"
+
+
+class Helm:
+    """Helm, and a copy of the charts in which `helm dependency update` has been run.
+
+    Args:
+        binary: the program.
+        charts: folder of the charts.
+        scratch: folder for values.
+    """
+
+    def __init__(self, binary: Path | str, charts: Path, scratch: Path) -> None:
+        self.binary, self.charts, self.scratch = str(binary), charts, scratch
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run helm, whatever comes of it."""
+        return subprocess.run([self.binary, *arguments], capture_output=True, text=True, timeout=120)
+
+    def rendered(self, chart: str = "lakehouse", values: Any = None) -> list[dict[str, Any]]:
+        """The objects that an installation would make; `values` is a values file or what would be in it."""
+        done = self._template(chart, values)
+        assert done.returncode == 0, done.stderr
+        return [item for item in yaml.load_all(done.stdout, yaml.CSafeLoader) if item]
+
+    def refusal(self, values: Any, chart: str = "lakehouse") -> str:
+        """What helm says of values that are refused."""
+        done = self._template(chart, values)
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+    def _template(self, chart: str, values: Any) -> subprocess.CompletedProcess[str]:
+        if not isinstance(values, Path):
+            file = self.scratch / "values.json"
+            file.write_text(json.dumps(values or {}), encoding="utf-8")
+            values = file
+        return self.run("template", NAME, str(self.charts / chart), "--namespace", NAME, "--values", str(values))
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm with the charts of this folder."""
+    binary = shutil.which("helm") or built(HELM)
+    folder = tmp_path_factory.mktemp("charts")
+    # What a developer's own `helm dependency update` left here is of an older state.
+    shutil.copytree(PROJECT / "helm", folder / "helm", symlinks=True, ignore=shutil.ignore_patterns("charts", "Chart.lock"))
+    shutil.copytree(PROJECT / "trino-catalogs", folder / "trino-catalogs")
+    made = Helm(binary, folder / "helm", tmp_path_factory.mktemp("values"))
+    for chart in sorted(
+        charts(made.charts), key=lambda chart: chart.name == NAME
+    ):  # the whole takes in the others as they are then
+        done = made.run("dependency", "update", "--skip-refresh", str(chart))
+        assert done.returncode == 0, done.stderr
+    return made
+
+
+def built(wanted: Program) -> Path:
+    """A Go program; the test is skipped where there is none and it cannot be built."""
+    try:
+        return program(wanted)
+    except BuildError as error:
+        pytest.skip(str(error))
+
+
+def of_kind(objects: Iterable[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    """Those objects that are of certain kinds."""
+    return [item for item in objects if item["kind"] in kinds]
+
+
+def pod_of(item: dict[str, Any]) -> dict[str, Any]:
+    """Metadata and spec of the pods that an object makes."""
+    if item["kind"] == "Pod":
+        return item
+    spec = item["spec"]
+    template: dict[str, Any] = (spec["jobTemplate"]["spec"] if item["kind"] == "CronJob" else spec)["template"]
+    return template
+
+
+def pods(objects: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All pods by the name of what makes them."""
+    kinds = ("CronJob", "Deployment", "Job", "Pod", "StatefulSet")
+    return {item["metadata"]["name"]: pod_of(item) for item in of_kind(objects, *kinds)}
