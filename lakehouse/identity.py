@@ -12,6 +12,8 @@ from lakehouse.ledger import TRAIL_CHARACTERS, Beginning, InputRecord, trail_of
 
 FIRST_CHECKPOINT = 32
 """Bytes: with the time in it a log's first line differs from other logs' soon, so that few records are ever compared."""
+LINE_ENDS, LINE_END_CHARACTERS = 16, 8
+"""Lines whose ends are compared too, and hexadecimal digits of each: short inputs that share a long header are no kin."""
 
 
 class Relation(StrEnum):
@@ -42,12 +44,13 @@ class Identity:
 
 
 class Hasher:
-    """SHA-256 of a stream, its value at powers of two from FIRST_CHECKPOINT on and at chosen lengths."""
+    """SHA-256 of a stream, its value at powers of two from FIRST_CHECKPOINT on, at the first line ends and at chosen lengths."""
 
     def __init__(self, marks: Iterable[int] = ()):
         self._hash = hashlib.sha256()
         self.length = 0
         self.checkpoints: list[str] = []
+        self.line_ends: list[str] = []
         self._marks = sorted(set(marks), reverse=True)
         self.digest_at: dict[int, str] = {}
 
@@ -57,9 +60,16 @@ class Hasher:
         while view:
             stop = min(self._next_stop(), self.length + len(view))
             step = stop - self.length
+            end = -1
+            if len(self.line_ends) < LINE_ENDS:
+                end = view[:step].tobytes().find(b"\n") + 1
+                if end:
+                    step, stop = end, self.length + end
             self._hash.update(view[:step])
             self.length = stop
             view = view[step:]
+            if end > 0:
+                self.line_ends.append(self._hash.hexdigest()[:LINE_END_CHARACTERS])
             if stop == FIRST_CHECKPOINT << len(self.checkpoints):
                 self.checkpoints.append(self._hash.hexdigest()[:32])
             while self._marks and self._marks[-1] <= stop:
@@ -103,6 +113,7 @@ def candidates(head: bytes, records: Iterable[InputRecord]) -> list[InputRecord]
         record
         for record in records
         if agrees(hasher.checkpoints, record.checkpoints)
+        and agrees(hasher.line_ends, record.line_ends)
         and (record.length > len(head) or hasher.digest_at[record.length] == record.digest)
     ]
 
@@ -212,11 +223,15 @@ def identify(hasher: Hasher, related: Iterable[InputRecord], bytes_after: dict[i
             finished = not record.open_end or bytes_after.get(record.length, b"").startswith((b"\n", b"\r\n"))
             return Identity(Relation.GROWN if finished else Relation.OPEN_END, record)
     longer = tuple(
-        record for record in records if record.length > hasher.length and agrees(hasher.checkpoints, record.checkpoints)
+        record
+        for record in records
+        if record.length > hasher.length
+        and agrees(hasher.checkpoints, record.checkpoints)
+        and agrees(hasher.line_ends, record.line_ends)
     )
     return Identity(Relation.SHORTER, longer=longer) if longer else Identity(Relation.NEW)
 
 
 def agrees(ours: Sequence[str], theirs: Sequence[str]) -> bool:
-    """Whether two inputs have the same checkpoints, as far as the shorter one has any."""
+    """Whether two inputs have the same checkpoints or line ends, as far as the one with fewer has any."""
     return all(mine == other for mine, other in zip(ours, theirs, strict=False))

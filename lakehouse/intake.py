@@ -359,6 +359,7 @@ class Intake:
             continuation_lines=counts.lines - counts.rows - counts.known - counts.unknown,
             open_end=counts.open_end,
             reject_files=reject_files,
+            line_ends=tuple(hasher.line_ends),
         )
         if grown is None:
             return record

@@ -70,6 +70,7 @@ class InputRecord:
         length: decompressed bytes that are loaded.
         digest: SHA-256 of those bytes, hex.
         checkpoints: hex of the first 16 bytes of the SHA-256 of the first 32, 64, 128, ... bytes.
+        line_ends: hex of the first 4 bytes of the SHA-256 up to the ends of the first lines; none in older records.
         lines: lines in those bytes; rows, known and unknown rejects, and rows taken out since by --replace-day.
         continuation_lines: the second and later lines of records over several lines.
         reject_files: Parquet files with its rejects.
@@ -97,6 +98,7 @@ class InputRecord:
     continuation_lines: int = 0
     open_end: bool = False
     reject_files: tuple[str, ...] = ()
+    line_ends: tuple[str, ...] = ()
 
     @property
     def beginning(self) -> Beginning:

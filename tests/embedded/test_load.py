@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from lakehouse.compare import RowComparer
 from lakehouse.errors import InputError, TooManyRejectsError, UsageError
 from lakehouse.identity import identify
 from tests.support.home import Home
@@ -53,6 +54,20 @@ def test_the_same_bytes_again_under_other_names_and_compressions(home: Home) -> 
         assert statuses(home.load(home.write(name, copy))) == ["unchanged"], name
     assert home.snapshots() == 1
     assert len(home.texts()) == 100
+
+
+def test_short_inputs_with_a_long_common_header_are_not_compared_with_each_other(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(*_: object) -> None:
+        raise AssertionError("another input's bytes or rows were looked at")
+
+    monkeypatch.setattr(RowComparer, "__call__", compared)
+    header = b"0 id;opened at;closed at;assigned to;priority;" + b"one of many columns;" * 20 + b"\n"
+    for number in range(9, -1, -1):
+        content = header + lines(number + 1, start=number * 60)
+        assert statuses(home.load(home.write(f"{number}.csv", content), max_rejects=1)) == ["loaded"]
+    assert len(home.texts()) == 10 + 55
 
 
 def test_a_log_that_grows_by_a_few_lines_is_only_read_on(home: Home) -> None:

@@ -1,17 +1,19 @@
 """The index of known inputs finds what a comparison with every record would find."""
 
+import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.identity import Hasher, KnownInputs, candidates, in_scope
+from lakehouse.identity import LINE_ENDS, Hasher, KnownInputs, candidates, in_scope
 from lakehouse.inputs import HEAD_BYTES
 from lakehouse.ledger import InputRecord
 
-STARTS = st.sampled_from([b"", b"a" * 10, b"a" * 31, b"a" * 32, b"a" * 33, b"a" * 64, b"b" * 40])
+STARTS = st.sampled_from([b"", b"\n", b"a\na\n", b"a" * 10, b"a" * 31, b"a" * 32, b"a" * 33, b"a" * 64, b"b" * 40])
 CONTENT = st.builds(lambda start, rest: start + rest, STARTS, st.binary(max_size=40)).filter(bool)
 SITES, SOURCES = st.sampled_from(["rennes", "paris"]), st.sampled_from(["", "web1", "/var/log", "s3://logs/web"])
 
@@ -34,6 +36,7 @@ def record(number: int, content: bytes, site: str, source: str) -> InputRecord:
         days=(),
         parser_state={},
         load_id="",
+        line_ends=tuple(hasher.line_ends),
     )
 
 
@@ -58,6 +61,23 @@ def test_the_same_candidates_as_by_comparing_all(
     assert sorted(record.id for record in known.candidates(head, site, source)) == sorted(record.id for record in expected)
     for kept in left:
         assert kept in known.with_digest(kept.digest)
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200)), st.integers(1, 200))
+def test_pieces_of_a_stream_make_no_difference(content: bytes, cuts: list[int], prefix: int) -> None:
+    content = content.replace(b"\0", b"\n")  # many lines among the examples
+    whole, pieces, begun = Hasher((prefix,)), Hasher((prefix,)), Hasher()
+    whole.update(content)
+    for first, last in pairwise([0, *sorted(cut for cut in cuts if cut <= len(content)), len(content)]):
+        pieces.update(content[first:last])
+    begun.update(content[:prefix])
+    for hasher in (whole, pieces):
+        assert hasher.digest == hashlib.sha256(content).hexdigest()
+        assert hasher.line_ends[: len(begun.line_ends)] == begun.line_ends
+        assert hasher.checkpoints[: len(begun.checkpoints)] == begun.checkpoints
+        assert hasher.digest_at == ({prefix: begun.digest} if prefix <= len(content) else {})
+    assert (whole.line_ends, whole.checkpoints) == (pieces.line_ends, pieces.checkpoints)
+    assert len(whole.line_ends) == min(LINE_ENDS, content.count(b"\n"))
 
 
 @pytest.mark.parametrize("header", [b"", b"#Software: a server that begins each of its logs so\n" * 30])
