@@ -24,7 +24,7 @@ demo: $(VENV)/.runtime ## Load sample logs of three sites and fourteen days, que
 	@$(BIN)/python -m lakehouse.demo
 
 test: lint ## Run all tests that need no cluster: linters, types, pytest with warnings as errors, coverage
-	$(BIN)/python -m pytest -W error --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -W error --cov --cov-report=term --numprocesses 2 --dist loadscope $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style, formatting and types
 	$(BIN)/ruff check $(SOURCES)
