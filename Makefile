@@ -14,7 +14,7 @@ SOURCES := lakehouse tests $(wildcard benchmarks images)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster lint format charts-docs images up down docs bench lock clean
+.PHONY: help demo test test-cluster test-long lint format charts-docs images up down docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## Print this list
@@ -24,7 +24,7 @@ demo: $(VENV)/.runtime ## Load sample logs of three sites and fourteen days, que
 	@$(BIN)/python -m lakehouse.demo
 
 test: lint ## Run all tests that need no cluster: linters, types, pytest with warnings as errors, coverage
-	$(BIN)/python -m pytest -W error --cov --cov-report=term --numprocesses 2 --dist loadscope $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -W error -m "not long" --cov --cov-report=term --numprocesses 2 --dist loadscope $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style, formatting and types
 	$(BIN)/ruff check $(SOURCES)
@@ -36,7 +36,10 @@ format: $(VENV)/.dev ## Sort imports, fix what can be fixed, format the code
 	$(BIN)/ruff format $(SOURCES)
 
 test-cluster: $(VENV)/.dev ## Run the tests of the charts on a real Kubernetes: KUBECONFIG's, or a node made for them
-	$(BIN)/python -m pytest -W error -s tests/cluster $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -W error -m "not long" -s tests/cluster $(PYTEST_ARGS)
+
+test-long: ## Run what takes too long for the other two, with and without a cluster; ends with a summary of times
+	@.ci/long
 
 charts-docs: $(VENV)/.dev ## Make schema and README.md of each chart from its values.yaml
 	$(BIN)/python -m tests.charts.reference
