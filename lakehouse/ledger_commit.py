@@ -1,6 +1,7 @@
 """A commit together with its entry in the ledger: one atomic step for loads, removals, fences and compactions."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,6 +9,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from lakehouse.commit import Commit, StagedFiles, commit, expiring_snapshots
+from lakehouse.current import publish_current
+from lakehouse.errors import LakehouseError
 from lakehouse.ledger import LAYOUT_VERSION, POINTER, VERSION, Changes, ExpiredRecord, Ledger
 from lakehouse.storage import Store, storage_errors
 
@@ -47,3 +50,6 @@ def commit_with_ledger(
     changed = {**(properties or {}), POINTER: pointer, VERSION: str(LAYOUT_VERSION)}
     with storage_errors("writing table metadata"):
         commit(table, Commit(attempt_name, changed, staged, deleted or {}), before_publish)
+    # What is committed counts, whether or not readers without the catalog are told at once: the next command tells them.
+    with suppress(LakehouseError):
+        publish_current(store, table)

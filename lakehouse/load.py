@@ -16,6 +16,7 @@ import lakehouse
 from lakehouse.catalog import catalog_errors, ensure_table, find_table, open_catalog, table_columns
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError, StagedFiles
 from lakehouse.compare import RowComparer
+from lakehouse.current import publish_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.errors import CatalogError, CommitConflictError, CommitUnknownError, LakehouseError, UsageError
 from lakehouse.identity import KnownInputs, agrees, in_scope
@@ -184,6 +185,7 @@ class Loader:
                 f"the rows are loaded, but their rollups are not up to date yet: {error}; the next load will try again, "
                 f"or: lakehouse rollups {self._dataset.name}"
             ) from error
+        publish_dataset(self._settings, self._dataset)
         self._observer.step("rolled up")
 
     def _load_group(self, request: Request) -> _Attempt:

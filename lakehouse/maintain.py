@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 import lakehouse
 from lakehouse.catalog import find_table, open_catalog
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError
+from lakehouse.current import publish_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.errors import CatalogError
 from lakehouse.intents import Intent, Intents, discard_load
@@ -50,6 +51,8 @@ def clean_up(settings: Settings, dataset: Dataset, older_than: timedelta = GRACE
     Raises:
         StorageError, CatalogError, CommitConflictError.
     """
+    # First, since it may still name a metadata file that is superseded and about to be deleted.
+    publish_dataset(settings, dataset)
     names = (dataset.name, *(rollup.name for rollup in dataset.rollups))
     done = [_clean_up_table(settings, name, older_than) for name in names]
     return Cleaned(

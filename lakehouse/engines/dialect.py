@@ -32,6 +32,13 @@ def to_duckdb(sql: str, newest_days: NewestDays | None = None) -> str:
         raise QueryError(f"not SQL in Trino's dialect: {error}") from error
 
 
+def tables_of(sql: str) -> list[str]:
+    """Names of the tables and views that a query in Trino's dialect reads, without those that it defines itself."""
+    parsed = sqlglot.parse_one(sql, read="trino")
+    own = {definition.alias for definition in parsed.find_all(exp.CTE)}
+    return sorted({table.name for table in parsed.find_all(exp.Table) if table.name} - own)
+
+
 def _days_asked_for(condition: exp.In, newest_days: NewestDays) -> list[date] | None:
     query = condition.args.get("query")
     select = query.unnest() if isinstance(query, exp.Subquery) else None

@@ -1,5 +1,6 @@
 """What a lakehouse holds, checked without the code that wrote it: pyiceberg's own scan, the ledger, and every file on disk."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from pyiceberg.manifest import read_manifest_list
 from pyiceberg.table import Table
 
+from lakehouse.current import CURRENT, VIEWS
 from lakehouse.ledger import Ledger, ledger_root
 from lakehouse.rejects import read_rejects
 from tests.support.home import Home
@@ -63,8 +65,15 @@ def left_over(home: Home) -> list[str]:
     present = {str(path) for folder in (table.location(), root) for path in Path(_path(folder)).rglob("*") if path.is_file()}
     assert needed <= present, "files are referred to that are not there"
     seen = _path(f"{root}/seen/")  # hints for later loads, rewritten in place
+    present -= {_path(f"{root}/{name}") for name in (CURRENT, VIEWS)}  # for readers without the catalog, rewritten in place
     due = {_path(location) for location in _of_expired(table, home.ledger())}  # for readers, until their time is over
     return sorted(path for path in present - needed - due if not path.startswith(seen))
+
+
+def published(home: Home) -> str:
+    """The metadata file that readers without the catalog are told of."""
+    content = json.loads(Path(_path(f"{ledger_root(home.table().location())}/{CURRENT}")).read_text())
+    return str(content["metadata"])
 
 
 def _of_expired(table: Table, ledger: Ledger) -> Iterator[str]:

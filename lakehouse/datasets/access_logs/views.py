@@ -191,7 +191,51 @@ def _visitors(name: str, doc: str, period: str, period_name: str) -> View:
     )
 
 
+TRAFFIC = View(
+    "access_logs_traffic",
+    "Hits and bytes an hour, with the day and the hour of the day in the table's time zone.",
+    """
+    SELECT
+        hour,
+        CAST(hour AT TIME ZONE '{zone}' AS date) AS day,
+        CAST(extract(hour FROM hour AT TIME ZONE '{zone}') AS integer) AS hour_of_day,
+        site,
+        application,
+        CASE status_class
+            WHEN 1 THEN '1xx informational'
+            WHEN 2 THEN '2xx success'
+            WHEN 3 THEN '3xx redirection'
+            WHEN 4 THEN '4xx client error'
+            WHEN 5 THEN '5xx server error'
+            ELSE 'no status'
+        END AS status,
+        status_class,
+        method,
+        is_bot,
+        hits,
+        bytes
+    FROM access_logs_hourly
+    """,
+)
+
+LATENCY = View(
+    "access_logs_latency",
+    "Histogram of response times a day of the table's time zone: a row for each bucket of 2 %, and the middle of it.",
+    f"""
+    SELECT
+        {_DAY} AS day,
+        site,
+        application,
+        CASE WHEN bucket = -1000 THEN 0e0 ELSE power(1.02e0, bucket + 0.5e0) END AS middle_ms,
+        CAST(sum(hits) AS bigint) AS hits
+    FROM access_logs_latency_hourly
+    GROUP BY 1, 2, 3, 4
+    """,
+)
+
 VIEWS = (
+    TRAFFIC,
+    LATENCY,
     _totals("access_logs_daily", "Hits and bytes a day of the table's time zone.", _DAY, "day"),
     _totals("access_logs_monthly", "Hits and bytes a month of the table's time zone.", _MONTH, "month"),
     _latency("access_logs_latency_daily", "Response times a day: percentiles within 1 %.", _DAY, "day"),

@@ -1,0 +1,95 @@
+"""Where the newest version of each table is, told in small files, for readers that do not open the catalog.
+
+`_lakehouse/<table>/current.json`, beside the tables' folders, names the table's current metadata file;
+`_lakehouse/<dataset>/views.json` holds the dataset's views in DuckDB's SQL. A dashboard that reads them shares no database, and
+so no lock, with a load. docs/exactly-once.md argues why what they say is old at worst.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from pyiceberg.table import Table
+
+import lakehouse
+from lakehouse.catalog import catalog_errors, find_table, open_catalog
+from lakehouse.datasets.base import Dataset
+from lakehouse.ledger import ledger_root
+from lakehouse.settings import Settings
+from lakehouse.storage import Store, storage_errors
+
+VERSION = 1
+"""Of the two formats; a reader refuses what is newer than it."""
+CURRENT = "current.json"
+VIEWS = "views.json"
+
+
+def publish_current(store: Store, table: Table) -> None:
+    """Tell where the newest version of a table is.
+
+    The catalog is asked again after the file was written: of several writers the last one to write so has looked last, and
+    leaves what the catalog says.
+
+    Args:
+        store: to write to.
+        table: at any version; it is not changed.
+
+    Raises:
+        StorageError, CatalogError: the file may be old then, and whoever publishes next puts it right.
+    """
+    name = table.name()[-1]
+    path = f"{ledger_root(table.location())}/{CURRENT}"
+    written = None
+    while True:
+        with catalog_errors(f"table {name}"):
+            current = table.catalog.load_table(table.name())
+        if current.metadata.current_snapshot() is None or current.metadata_location == written:
+            return
+        written = current.metadata_location
+        content = _encoded({"version": VERSION, "table": name, "metadata": written})
+        with storage_errors(f"writing {path}"):
+            if store.read(path) != content:
+                store.write(path, content)
+
+
+def publish_dataset(settings: Settings, dataset: Dataset) -> None:
+    """Put right what is told of a dataset's table, of its rollups and of its views, should a command have died before it did.
+
+    Args:
+        settings: in force.
+        dataset: whose tables.
+
+    Raises:
+        StorageError, CatalogError, QueryError.
+    """
+    catalog, store = open_catalog(settings), Store(settings)
+    for name in (dataset.name, *(rollup.name for rollup in dataset.rollups)):
+        table = find_table(catalog, settings, name)
+        if table is not None:
+            publish_current(store, table)
+            if name == dataset.name:
+                _publish_views(settings, store, dataset, table)
+
+
+def _publish_views(settings: Settings, store: Store, dataset: Dataset, table: Table) -> None:
+    """Write the views of a dataset in DuckDB's SQL, when their definition or the zone of their days has changed."""
+    path = f"{ledger_root(table.location())}/{VIEWS}"
+    zone = settings["zone"]
+    text = repr((VERSION, lakehouse.__version__, zone, [(view.name, view.doc, view.sql) for view in dataset.views]))
+    definition = hashlib.sha256(text.encode()).hexdigest()[:16]
+    with storage_errors(f"reading {path}"):
+        known = store.read(path)
+    if known is not None and json.loads(known).get("definition") == definition:
+        return
+    from lakehouse.engines.dialect import tables_of, to_duckdb  # imports a whole compiler of SQL
+
+    views: list[dict[str, Any]] = []
+    for view in dataset.views:
+        sql = view.sql.replace("{zone}", zone)
+        views.append({"name": view.name, "doc": view.doc, "needs": tables_of(sql), "sql": to_duckdb(sql)})
+    with storage_errors(f"writing {path}"):
+        store.write(path, _encoded({"version": VERSION, "definition": definition, "views": views}))
+
+
+def _encoded(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode()
