@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+# Superset's libraries are older than those of the package: an environment of its own.
+SUPERSET := .venv-superset
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A lock file is whole: pip has nothing to choose, and an older pip would choose a newer version of what is wanted with an extra.
@@ -9,12 +11,14 @@ PIP_LOCKED := $(PIP) install --require-hashes --no-deps -r
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --group build
 SOURCES := lakehouse tests $(wildcard benchmarks images)
+# Checked for style only: what they import lives in Superset's environment.
+STYLED := $(SOURCES) superset
 
 # Compiled modules make every command start sooner, also where the environment forbids them.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster test-long lint format charts-docs images up down docs bench lock clean
+.PHONY: help demo superset test test-superset test-cluster test-long lint format charts-docs images up down docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## Print this list
@@ -23,17 +27,24 @@ help: ## Print this list
 demo: $(VENV)/.runtime ## Load sample logs of three sites and fourteen days, query them, explain what happened
 	@$(BIN)/python -m lakehouse.demo
 
+superset: $(SUPERSET)/.installed ## Serve the dashboards over the lakehouse folder (LAKEHOUSE_HOME, else the demo's, with sample data)
+	@tables="$$($(BIN)/python superset/sample.py)" && exec env DASHBOARDS_TABLES="$$tables" \
+		DASHBOARDS_STATE="$${DASHBOARDS_STATE:-$$tables/../../superset}" $(SUPERSET)/bin/python superset/serve.py
+
 test: lint ## Run all tests that need no cluster: linters, types, pytest with warnings as errors, coverage
 	$(BIN)/python -m pytest -W error -m "not long" --cov --cov-report=term --numprocesses 2 --dist loadscope $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style, formatting and types
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(STYLED)
+	$(BIN)/ruff format --check $(STYLED)
 	$(BIN)/mypy $(SOURCES)
 
 format: $(VENV)/.dev ## Sort imports, fix what can be fixed, format the code
-	$(BIN)/ruff check --fix $(SOURCES)
-	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(STYLED)
+	$(BIN)/ruff format $(STYLED)
+
+test-superset: $(VENV)/.dev $(SUPERSET)/.installed ## Run the tests of the dashboards, in a real browser (Debian's chromium)
+	$(BIN)/python -m pytest -W error tests/browser $(PYTEST_ARGS)
 
 test-cluster: $(VENV)/.dev ## Run the tests of the charts on a real Kubernetes: KUBECONFIG's, or a node made for them
 	$(BIN)/python -m pytest -W error -m "not long" -s tests/cluster $(PYTEST_ARGS)
@@ -62,10 +73,12 @@ bench: $(VENV)/.bench ## Measure speed and memory and print tables (takes a whil
 lock: $(VENV)/.dev ## Pin the newest versions that pyproject.toml allows in the lock files
 	$(UV_COMPILE) --upgrade --output-file requirements.lock
 	$(UV_COMPILE) --upgrade --group dev --group docs --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/uv pip compile superset/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --quiet --output-file superset/requirements.lock
 	$(UV_COMPILE) --upgrade --group bench --constraint requirements.lock --output-file requirements-bench.lock
 
 clean: ## Remove the virtual environment, the demo, caches and everything that was built
-	rm -rf $(VENV) demo-lakehouse site build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(SUPERSET) demo-lakehouse site build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find lakehouse tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(VENV)/.created:
@@ -91,6 +104,13 @@ $(VENV)/.runtime: $(VENV)/.created requirements.lock pyproject.toml
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@echo "Installing what tests and documentation need (requirements-dev.lock)"
 	@$(PIP_LOCKED) requirements-dev.lock
+	@touch $@
+
+$(SUPERSET)/.installed: superset/requirements.lock $(VENV)/.runtime
+	@echo "Installing Superset in $(SUPERSET) (superset/requirements.lock)"
+	@rm -rf $(SUPERSET)
+	@$(PYTHON) -m venv $(SUPERSET)
+	@$(SUPERSET)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r superset/requirements.lock
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.runtime requirements-bench.lock

@@ -275,11 +275,11 @@ def test_commands_that_are_not_run_have_arguments_that_exist(page: Path, command
 
 
 def test_make_has_the_targets_that_pages_name() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     named_targets = {
         target
         for page in PAGES
-        for targets_of_command in re.findall(r"(?:^    |`)make ((?:[a-z]+ ?)+)", page.read_text(), re.MULTILINE)
+        for targets_of_command in re.findall(r"(?:^    |`)make ((?:[a-z-]+ ?)+)", page.read_text(), re.MULTILINE)
         for target in targets_of_command.split()
     }
     assert {"demo", "test"} <= named_targets

@@ -1,0 +1,115 @@
+"""Superset on DuckDB over the tables of DASHBOARDS_TABLES, on this machine: prepares what has changed, then serves until Ctrl-C.
+
+What must survive lies in DASHBOARDS_STATE: Superset's own database, caches, and `secrets.json`, which only its owner can
+read and which is made once.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PYTHON = sys.executable
+START_TIMEOUT = 120
+
+
+def main() -> int:
+    """Returns an exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server ends with this program
+    state = Path(os.environ["DASHBOARDS_STATE"]).resolve()
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    port = os.environ.get("DASHBOARDS_PORT", "8088")
+    keys = _secrets(state / "secrets.json")
+    environment = {
+        **os.environ,
+        "DASHBOARDS_STATE": str(state),
+        "SUPERSET_CONFIG_PATH": str(HERE / "superset_config.py"),
+        "PYTHONPATH": str(HERE),
+        "SCARF_ANALYTICS": "false",
+        # Spills and uploads; the system's folder cannot be written to.
+        "TMPDIR": str(state / "tmp"),
+    }
+    environment.pop("FLASK_APP", None)
+    (state / "tmp").mkdir(exist_ok=True)
+    confined = [PYTHON, str(HERE / "confine.py"), f"{state}:/dev/shm"]
+    if not _prepare(state, confined, {**environment, "DASHBOARDS_ADMIN_PASSWORD": keys["admin_password"]}):
+        return 1
+    address = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(
+        [
+            *confined, PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8",
+            "--timeout", "120", "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--log-level", "warning",
+            "superset.app:create_app()",
+        ],
+        env=environment,
+        cwd=state,
+    )  # fmt: skip
+    try:
+        if not _wait(server, f"{address}/login/"):
+            print(f"superset: it did not start within {START_TIMEOUT} s: see the messages above", file=sys.stderr)
+            return 1
+        print(
+            f"\nDashboards: {address}/superset/dashboard/web-traffic/\n"
+            f"User admin, password: admin_password in {state / 'secrets.json'}\nCtrl-C ends it.",
+            flush=True,
+        )
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    """The secrets of this installation, made when there are none yet; raises OSError."""
+    if not path.exists():
+        names = ("secret_key", "guest_token_secret", "async_queries_secret", "admin_password")
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump({name: secrets.token_urlsafe(18 if name == "admin_password" else 42) for name in names}, stream, indent=1)
+        partial.replace(path)
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def _prepare(state: Path, confined: list[str], environment: dict[str, str]) -> bool:
+    """Migrate and import when versions or files have changed since the last time that it was done."""
+    digest = hashlib.sha256()
+    for path in sorted([HERE / "requirements.lock", HERE / "prepare.py", *(HERE / "assets").rglob("*.yaml")]):
+        digest.update(f"{path.relative_to(HERE)}\0".encode() + path.read_bytes())
+    stamp = state / "prepared"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return True
+    print("Preparing Superset's database and importing the dashboards (a minute)", flush=True)
+    with open(state / "prepare.log", "w") as log:
+        command = [*confined, PYTHON, str(HERE / "prepare.py"), str(HERE / "assets")]
+        code = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=state).returncode
+    if code:
+        print(f"superset: preparing failed: see {state / 'prepare.log'}", file=sys.stderr)
+        return False
+    stamp.write_text(digest.hexdigest())
+    return True
+
+
+def _wait(server: "subprocess.Popen[bytes]", address: str) -> bool:
+    end = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=30):
+                return True
+        except OSError:
+            time.sleep(0.2)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Superset over a lakehouse with sample data, started as `make superset` does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.machine import free_port
+
+REPOSITORY = Path(__file__).parents[2]
+PYTHON = REPOSITORY / ".venv-superset" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Dashboards:
+    """A running Superset: its address, its administrator's password, and the home and tables of the lakehouse below it."""
+
+    address: str
+    password: str
+    home: Path
+    tables: Path
+    state: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LAKEHOUSE_HOME": str(self.home)}
+
+    def sql(self, statement: str) -> list[dict[str, object]]:
+        """What `lakehouse sql` answers."""
+        command = [sys.executable, "-m", "lakehouse", "sql", statement, "--json"]
+        answer = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
+        found: list[dict[str, object]] = json.loads(answer.stdout)
+        return found
+
+
+@pytest.fixture(scope="session")
+def dashboards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboards]:
+    if not PYTHON.exists():
+        pytest.skip("Superset is not installed: make .venv-superset/.installed")
+    home, port = tmp_path_factory.mktemp("dashboards"), free_port()
+    state = home / "superset"
+    environment = {**os.environ, "LAKEHOUSE_HOME": str(home), "DASHBOARDS_PORT": str(port)}
+    sample = [sys.executable, str(REPOSITORY / "superset" / "sample.py")]
+    tables = subprocess.run(sample, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    environment |= {"DASHBOARDS_TABLES": tables, "DASHBOARDS_STATE": str(state)}
+    log = home / "serve.log"
+    with open(log, "w") as stream:
+        command = [str(PYTHON), str(REPOSITORY / "superset" / "serve.py")]
+        server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stream, text=True)
+        assert server.stdout is not None
+        try:
+            said = []
+            for line in server.stdout:
+                said.append(line)
+                if line.startswith("Ctrl-C"):
+                    break
+            assert server.poll() is None, "".join(said) + log.read_text() + (state / "prepare.log").read_text()[-3000:]
+            password = json.loads((state / "secrets.json").read_text())["admin_password"]
+            yield Dashboards(f"http://127.0.0.1:{port}", password, home, Path(tables), state)
+        finally:
+            server.terminate()
+            server.wait()
+            server.stdout.close()

@@ -1,0 +1,86 @@
+"""Superset as a person sees it: a real Chromium, driven by Playwright."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM_OPTIONS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+SECONDS = 1000
+DRAWN = 90 * SECONDS
+
+
+@contextmanager
+def browser_page(profile: Path) -> Iterator[tuple[Page, set[str]]]:
+    """A page of a new browser, and the set of hosts outside that it was asked to speak to."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium: install Debian's package chromium")
+    outside: set[str] = set()
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(profile),
+            executable_path=chromium,
+            args=list(CHROMIUM_OPTIONS),
+            viewport={"width": 1440, "height": 2600},
+            timezone_id="UTC",
+        )
+        page = context.new_page()
+        page.set_default_timeout(DRAWN)
+
+        def note(url: str) -> None:
+            parts = urlsplit(url)
+            if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+                outside.add(parts.hostname or "")
+
+        # What the page's own policy forbids fails here, before anything is sent.
+        page.on("requestfailed", lambda request: None if request.failure == "csp" else note(request.url))
+        page.on("requestfinished", lambda request: note(request.url))
+        try:
+            yield page, outside
+        finally:
+            context.close()
+
+
+def log_in(page: Page, address: str, user: str, password: str) -> None:
+    """Log in by the form."""
+    page.goto(f"{address}/login/")
+    page.locator("input[name=username], input#username").first.fill(user)
+    page.locator("input[type=password]").fill(password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "login" not in url)
+
+
+def open_dashboard(page: Page, address: str, slug: str, charts: int, query: str = "") -> None:
+    """Open a dashboard and wait until that many charts are there and none is loading."""
+    page.goto(f"{address}/superset/dashboard/{slug}/{query}")
+    wait_until_drawn(page, charts)
+
+
+def wait_until_drawn(page: Page, charts: int) -> None:
+    """Wait until so many charts are there and none is loading."""
+    expect(page.locator("[data-test=dashboard-component-chart-holder]")).to_have_count(charts, timeout=DRAWN)
+    expect(page.locator("[data-test=loading-indicator], .loading")).to_have_count(0, timeout=DRAWN)
+    expect(page.locator("[data-test=slice-container] .slice_container, .slice_container")).to_have_count(charts, timeout=DRAWN)
+
+
+def problems(page: Page) -> list[str]:
+    """What the page says of errors and of charts without rows."""
+    signs = "[data-test=error-alert]", ".ant-alert-error", ".ant-empty", ".chart-error", ".missing-chart-container"
+    found = page.locator(", ".join(signs))
+    return [text[:300] for text in found.all_inner_texts()]
+
+
+def tile(page: Page, title: str) -> str:
+    """The number on a tile."""
+    holder = page.locator("[data-test=dashboard-component-chart-holder]").filter(
+        has=page.locator("[data-test=editable-title]", has_text=title)
+    )
+    return holder.locator(".header-line").first.inner_text().strip()

@@ -1,0 +1,118 @@
+"""Every file of the dashboards is complete, refers to what is there, and has the id that its path gives."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lakehouse.catalog import rollup_columns, table_columns
+from lakehouse.datasets import get_dataset
+
+ASSETS = Path(__file__).parents[2] / "superset" / "assets"
+NAMESPACE = uuid.UUID("5c1d0d3e-3f0a-5a4e-9a62-7f1c2b8d9e10")
+FILES = {
+    str(path.relative_to(ASSETS)): yaml.safe_load(path.read_text())
+    for path in sorted(ASSETS.rglob("*.yaml"))
+    if path.name != "metadata.yaml"
+}
+UNITS = ("number", "bytes", "percent", "milliseconds", "sum of the distinct")
+LAST_20_DAYS = 'DATEADD(DATETIME("today"), -19, day) : DATEADD(DATETIME("today"), 1, day)'
+
+
+def of(kind: str) -> dict[str, dict[str, Any]]:
+    return {path: content for path, content in FILES.items() if path.startswith(f"{kind}/")}
+
+
+def by_id(kind: str) -> dict[str, dict[str, Any]]:
+    return {content["uuid"]: content for content in of(kind).values()}
+
+
+def cells(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return [cell for cell in dashboard["position"].values() if isinstance(cell, dict) and cell["type"] == "CHART"]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_ids_come_from_paths(path: str) -> None:
+    assert FILES[path]["uuid"] == str(uuid.uuid5(NAMESPACE, path))
+    assert not [key for key in _keys(FILES[path]) if key in ("id", "chartId", "slice_id", "datasource_id")
+                and not isinstance(_keys(FILES[path])[key], str)], "a number that only one Superset knows"  # fmt: skip
+
+
+def _keys(content: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    def walk(value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield key, inner
+                yield from walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from walk(inner)
+
+    found.update(walk(content))
+    return found
+
+
+@pytest.mark.parametrize("path", of("datasets"))
+def test_datasets_stand_on_what_the_package_has(path: str) -> None:
+    content = FILES[path]
+    assert content["sql"] is None, "a query belongs into a view of the package"
+    assert content["description"].endswith(".")
+    assert content["database_uuid"] in by_id("databases")
+    dataset = get_dataset(content["table_name"].partition("_logs")[0] + "_logs", Path("none"))
+    tables = {dataset.name: table_columns(dataset.columns)} | {
+        rollup.name: rollup_columns(rollup.columns) for rollup in dataset.rollups
+    }
+    assert content["table_name"] in {*tables, *(view.name for view in dataset.views)}
+    known = {column.name for column in tables.get(content["table_name"], ())}
+    columns = {column["column_name"]: column for column in content["columns"]}
+    assert not known or set(columns) <= known
+    assert columns[content["main_dttm_col"]]["is_dttm"]
+    for column in columns.values():
+        assert column["verbose_name"] and column["description"].endswith("."), column["column_name"]
+    for metric in content["metrics"]:
+        assert metric["verbose_name"] and metric["d3format"], metric["metric_name"]
+        assert any(unit in metric["description"].lower() for unit in UNITS), f"{metric['metric_name']}: of what unit?"
+
+
+@pytest.mark.parametrize("path", of("charts"))
+def test_charts_use_what_their_dataset_has(path: str) -> None:
+    content = FILES[path]
+    dataset = by_id("datasets")[content["dataset_uuid"]]
+    columns = {column["column_name"] for column in dataset["columns"]}
+    metrics = {metric["metric_name"] for metric in dataset["metrics"]}
+    params = content["params"]
+    assert content["slice_name"] and content["description"].endswith(".")
+    assert content["viz_type"] == params["viz_type"]
+    named = [params["metric"]] if "metric" in params else params["metrics"]
+    assert set(named) <= metrics, "metrics are defined in the dataset's file only"
+    groups = params.get("groupby", [])
+    assert {*([groups] if isinstance(groups, str) else groups), *([params["x_axis"]] if "x_axis" in params else [])} <= columns
+    filters = params["adhoc_filters"]
+    assert all(part["expressionType"] == "SIMPLE" and part["subject"] in columns for part in filters), "SQL in a chart"
+    assert [part["subject"] for part in filters if part["operator"] == "TEMPORAL_RANGE"] == [dataset["main_dttm_col"]]
+    used = [cell["meta"]["uuid"] for dashboard in of("dashboards").values() for cell in cells(dashboard)]
+    assert used.count(content["uuid"]) == 1, "on no dashboard, or on several"
+
+
+@pytest.mark.parametrize("path", of("dashboards"))
+def test_dashboards_are_filtered_by_time_site_and_application(path: str) -> None:
+    content = FILES[path]
+    assert content["dashboard_title"] and content["description"].endswith(".") and content["slug"] and content["published"]
+    charts = by_id("charts")
+    for cell in cells(content):
+        assert cell["meta"]["sliceName"] == charts[cell["meta"]["uuid"]]["slice_name"]
+    for row in (cell for cell in content["position"].values() if isinstance(cell, dict) and cell["type"] == "ROW"):
+        assert sum(content["position"][child]["meta"]["width"] for child in row["children"]) == 12, "a row is 12 columns wide"
+    filters = {item["name"]: item for item in content["metadata"]["native_filter_configuration"]}
+    assert {"Time range", "Site", "Application"} <= set(filters)
+    assert filters["Time range"]["defaultDataMask"]["extraFormData"]["time_range"] == LAST_20_DAYS
+    assert content["metadata"]["cross_filters_enabled"] is True
+
+
+def test_every_dataset_is_used() -> None:
+    assert {chart["dataset_uuid"] for chart in of("charts").values()} == set(by_id("datasets"))
