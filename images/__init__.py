@@ -5,6 +5,6 @@
 
 from images.build import archive
 from images.errors import ImageError
-from images.recipes import IMAGES
+from images.recipes import IMAGES, TEST_IMAGES
 
-__all__ = ["IMAGES", "ImageError", "archive"]
+__all__ = ["IMAGES", "TEST_IMAGES", "ImageError", "archive"]

@@ -114,3 +114,11 @@ RECIPES = {
 
 # What the charts call each image.
 IMAGES = {name: recipe.reference for name, recipe in RECIPES.items()}
+
+# What stands for the outside in the tests of the charts; no chart runs it.
+_TEST_RECIPES = {
+    "versitygw": Recipe("docker.io/lakehouse/versitygw:1.8.0", _HERE / "versitygw"),
+    "nessie": Recipe("docker.io/lakehouse/nessie:0.99.0", _HERE / "nessie"),
+}
+RECIPES |= _TEST_RECIPES
+TEST_IMAGES = {name: recipe.reference for name, recipe in _TEST_RECIPES.items()}

@@ -123,11 +123,8 @@ def _find_local(pattern: str) -> Iterator[InputFile]:
         elif os.path.exists(path):
             yield _local_file(path)
         return
-    folder = _fixed_prefix(path) or "/"
-    if not os.path.isdir(folder):
-        return
     expression = _pattern_expression(path)
-    for name in _walk(folder):
+    for name in _walk(_fixed_prefix(path) or "/"):
         if match := expression.fullmatch(name):
             yield _local_file(name, tuple(match.groupdict().items()))
 

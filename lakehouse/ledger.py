@@ -181,10 +181,9 @@ class _File:
 
     def payload(self, row: int) -> str:
         """The payload of one record."""
-        # A process that ends just after it has started Arrow's threads is aborted by them.
         group, offset = divmod(row, PAYLOAD_GROUP)
         if group not in self._payloads:
-            self._payloads[group] = self._parquet.read_row_group(group, columns=["payload"], use_threads=False)["payload"]
+            self._payloads[group] = self._parquet.read_row_group(group, columns=["payload"])["payload"]
         return str(self._payloads[group][offset].as_py())
 
 

@@ -101,7 +101,7 @@ def _rewrite(
         if "_input" in parquet.schema_arrow.names and not _holds(parquet, removal, data_file):
             return
         removed.files[data_file.file_path] = data_file
-        for group in parquet.iter_batches(batch_size=65_536, use_threads=False):
+        for group in parquet.iter_batches(batch_size=65_536):
             rows = _as_columns(pl.DataFrame(pl.from_arrow(pa.Table.from_batches([group]))), columns)
             gone = rows.filter(_matches(removal))
             for input_id, day, count in gone.group_by("_input", "date").len().iter_rows():
@@ -113,7 +113,7 @@ def _holds(parquet: pq.ParquetFile, removal: Removal, data_file: DataFile) -> bo
     if (partition_day(data_file), data_file.partition[1]) in removal.days:
         return True
     for group in range(parquet.num_row_groups):
-        present = parquet.read_row_group(group, columns=["_input"], use_threads=False).column(0).unique().to_pylist()
+        present = parquet.read_row_group(group, columns=["_input"]).column(0).unique().to_pylist()
         if not removal.inputs.isdisjoint(present):
             return True
     return False

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.clusters import given_cluster, start_cluster
 from tests.cluster.node.node import Node
+from tests.cluster.tables import SOURCES
 from tests.cluster.tools import CHARTS, PROJECT, Cluster, Release, all_ready, build_dependencies, until
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -48,18 +49,7 @@ def release(cluster: Cluster) -> Iterator[Release]:
 
 
 VALUES = {
-    "loader": {
-        "sources": {
-            "web": {
-                "dataset": "access_logs",
-                "input": "s3://landing/web/**/*.log",
-                "site": "web",
-                # A day that never comes: tests start the load themselves.
-                "schedule": "0 0 31 2 *",
-                "options": ["--format", "combined"],
-            }
-        }
-    },
+    "loader": {"sources": SOURCES},
     "trino": {
         "catalogs": {
             "extra": {

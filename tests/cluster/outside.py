@@ -1,27 +1,74 @@
-"""The lakehouse of the cluster as a program outside sees it, through forwarded ports."""
+"""The catalogs of the cluster as a program outside sees them, through forwarded ports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.io import FileIO
+from pyiceberg.typedef import EMPTY_DICT, Properties
 
 from tests.cluster.tools import Release
 
+OUTSIDE = "outside.s3-endpoint"
+"""Property with the forwarded address: the server overrides the usual one."""
+
+
+class ForwardedRestCatalog(RestCatalog):
+    """A REST catalog that tells its clients the object store's address inside the cluster, asked from outside."""
+
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
+        return super()._load_file_io({**properties, "s3.endpoint": self.properties[OUTSIDE]}, location)
+
+
+def keys(access_key: str, secret_key: str) -> dict[str, str]:
+    """Keys of the object store, as pyiceberg wants them."""
+    return {"s3.region": "us-east-1", "s3.access-key-id": access_key, "s3.secret-access-key": secret_key}
+
+
+def loader_keys(release: Release) -> dict[str, str]:
+    """The loader's keys of the release's own object store."""
+    return keys(release.secret("minio-loader", "access-key"), release.secret("minio-loader", "secret-key"))
+
 
 @contextmanager
-def metastore(release: Release) -> Iterator[Catalog]:
-    """The catalog of the metastore, with the loader's rights on the object store."""
-    thrift_port = release.port_forward(f"svc/{release.name}-metastore", 9083)
-    s3_port = release.port_forward(f"svc/{release.name}-minio", 9000)
-    with thrift_port as thrift, s3_port as s3:
-        yield load_catalog(
-            "outside",
-            **{
-                "py-catalog-impl": "lakehouse.hive.CompareAndSetCatalog",
-                "uri": f"thrift://127.0.0.1:{thrift}",
-                "s3.endpoint": f"http://127.0.0.1:{s3}",
-                "s3.region": "us-east-1",
-                "s3.access-key-id": release.secret("minio-loader", "access-key"),
-                "s3.secret-access-key": release.secret("minio-loader", "secret-key"),
-            },
+def metastore(release: Release, s3_keys: dict[str, str] | None = None, s3_port: int | None = None) -> Iterator[Catalog]:
+    """The catalog of the release's metastore; its object store is the release's own unless keys and port say otherwise."""
+    with release.port_forward(f"svc/{release.name}-metastore", 9083) as thrift:
+        described = {"py-catalog-impl": "lakehouse.hive.CompareAndSetCatalog", "uri": f"thrift://127.0.0.1:{thrift}"}
+        if s3_keys is not None:
+            yield load_catalog("outside", **described, **s3_keys, **{"s3.endpoint": f"http://127.0.0.1:{s3_port}"})
+            return
+        with release.port_forward(f"svc/{release.name}-minio", 9000) as s3:
+            yield load_catalog("outside", **described, **loader_keys(release), **{"s3.endpoint": f"http://127.0.0.1:{s3}"})
+
+
+@contextmanager
+def postgresql(release: Release) -> Iterator[Catalog]:
+    """The catalog in the release's PostgreSQL, with its tables in the release's object store."""
+    user, password = (release.secret("postgresql-catalog", key) for key in ("username", "password"))
+    database = release.port_forward(f"svc/{release.name}-postgresql", 5432)
+    with database as port, release.port_forward(f"svc/{release.name}-minio", 9000) as s3:
+        catalog = load_catalog(
+            "lakehouse",
+            type="sql",
+            uri=f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{port}/catalog",
+            **loader_keys(release),
+            **{"s3.endpoint": f"http://127.0.0.1:{s3}"},
         )
+        try:
+            yield catalog
+        finally:
+            catalog.close()
+
+
+@contextmanager
+def rest(port: int, s3_keys: dict[str, str], s3_port: int) -> Iterator[Catalog]:
+    """The catalog of a REST server behind a forwarded port."""
+    yield load_catalog(
+        "outside",
+        uri=f"http://127.0.0.1:{port}/iceberg",
+        warehouse="s3://warehouse",
+        **{"py-catalog-impl": f"{__name__}.{ForwardedRestCatalog.__name__}", OUTSIDE: f"http://127.0.0.1:{s3_port}"},
+        **s3_keys,
+    )

@@ -27,12 +27,6 @@ def test_memory_of_all_pods(release: Release) -> None:
     assert {pod["metadata"]["name"] for pod in release.objects("pods") if pod["status"]["phase"] == "Running"} <= used.keys()
 
 
-def test_the_release_tests_itself(release: Release) -> None:
-    for _ in range(2):  # the second time the day is there already, and is not loaded again
-        said = release.cluster.helm("test", release.name, "--namespace", release.namespace, "--logs")
-        assert 'Trino counts "1000" rows' in said
-
-
 def test_a_table_that_pyiceberg_wrote_is_read_by_trino(release: Release) -> None:
     rows = pa.table({"id": pa.array([1, 2, 3], pa.int64()), "word": ["one", "two", "three"]})
     with metastore(release) as catalog:

@@ -118,8 +118,12 @@ class Release:
 
     def run_source(self, source: str, run: str) -> str:
         """Start a load of the loader's schedule now, wait for its end and return what it said; raises CommandFailedError."""
-        self.kubectl("create", "job", run, f"--from=cronjob/{self.name}-loader-{source}")
+        self.start_source(source, run)
         return self.finished_job(run)
+
+    def start_source(self, source: str, run: str) -> None:
+        """Start a load of the loader's schedule now."""
+        self.kubectl("create", "job", run, f"--from=cronjob/{self.name}-loader-{source}")
 
     def finished_job(self, job: str) -> str:
         """Wait for a job's end and return its log; raises CommandFailedError with it if the job failed."""

@@ -94,7 +94,6 @@ OPTIONS = [
 ]
 
 INPUTS = [
-    load("a pattern below no folder", "nothing/*.gz", 1, "nothing/*.gz", "nothing matches: check the path"),
     load("missing file", "logs/nope.log", 1, "logs/nope.log", "check the path"),
     load("pattern without match", "logs/*.nope", 1, "logs/*.nope", "check the path"),
     load("folder without files", "empty", 1, "empty", "no file in this folder"),

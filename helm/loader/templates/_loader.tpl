@@ -45,11 +45,13 @@ spec:
           value: {{ .namespace | default $values.namespace | quote }}
         - name: LAKEHOUSE_CATALOG_TYPE
           value: {{ $values.catalog.type | quote }}
-        {{- if $values.catalog.existingSecret }}
-        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_CATALOG_URI" "secret" (tpl $values.catalog.existingSecret $root) "key" "uri") | nindent 8 }}
-        {{- else }}
         - name: LAKEHOUSE_CATALOG_URI
           value: {{ tpl $values.catalog.uri $root | quote }}
+        {{- with $values.catalog.existingSecret }}
+        # PostgreSQL's client takes from here what the address does not say.
+        {{- $secret := tpl . $root }}
+        {{- include "common.secretEnv" (dict "name" "PGUSER" "secret" $secret "key" "username") | nindent 8 }}
+        {{- include "common.secretEnv" (dict "name" "PGPASSWORD" "secret" $secret "key" "password") | nindent 8 }}
         {{- end }}
         - name: LAKEHOUSE_S3_ENDPOINT
           value: {{ tpl $values.s3.endpoint $root | quote }}

@@ -20,6 +20,13 @@
 {{- fail (printf "trino: catalogs.shipped names %q, and there is no such catalog: remove it, or give its properties in catalogs.extra" $name) }}
 {{- end }}
 {{- end }}
+{{- $iceberg := .Values.iceberg }}
+{{- if and (ne $iceberg.catalog "hive") (not $iceberg.uri) }}
+{{- fail (printf "trino: iceberg.catalog is %s, and iceberg.uri is empty: set the address of that catalog" $iceberg.catalog) }}
+{{- end }}
+{{- if and (eq $iceberg.catalog "jdbc") (not $iceberg.existingSecret) }}
+{{- fail "trino: iceberg.catalog is jdbc, and iceberg.existingSecret is empty: name the Secret with username and password of the database" }}
+{{- end }}
 {{- range $name, $text := .Values.catalogs.extra }}
 {{- if not (contains "connector.name=" $text) }}
 {{- fail (printf "trino: catalogs.extra.%s has no line connector.name=...: every catalog needs one" $name) }}
@@ -27,10 +34,18 @@
 {{- end }}
 {{- end -}}
 
-{{/* A shipped catalog's properties, with the names that this version of Trino knows (trinodb/trino#29070). */}}
+{{/*
+A shipped catalog's properties, with the names that this version of Trino knows (trinodb/trino#29070).
+Arguments: root, name.
+*/}}
 {{- define "trino.catalog" -}}
-{{- $text := .text -}}
-{{- if ge (.version | int) 481 -}}
+{{- $values := .root.Values -}}
+{{- $file := .name -}}
+{{- if and (eq .name "iceberg") (ne $values.iceberg.catalog "hive") -}}
+{{- $file = printf "iceberg-%s" $values.iceberg.catalog -}}
+{{- end -}}
+{{- $text := .root.Files.Get (printf "catalogs/%s.properties" $file) -}}
+{{- if ge ($values.image.tag | int) 481 -}}
 {{- $text = replace "fs.native-s3.enabled" "fs.s3.enabled" $text -}}
 {{- end -}}
 {{- $text -}}
@@ -57,6 +72,19 @@
   valueFrom: {fieldRef: {fieldPath: status.podIP}}
 - name: METASTORE_URI
   value: {{ tpl .Values.metastore.uri . | quote }}
+{{- with .Values.iceberg }}
+{{- if ne .catalog "hive" }}
+- name: CATALOG_URI
+  value: {{ tpl .uri $ | quote }}
+- name: CATALOG_WAREHOUSE
+  value: {{ tpl .warehouse $ | quote }}
+{{- end }}
+{{- if eq .catalog "jdbc" }}
+{{- $secret := tpl .existingSecret $ }}
+{{ include "common.secretEnv" (dict "name" "CATALOG_USERNAME" "secret" $secret "key" "username") }}
+{{ include "common.secretEnv" (dict "name" "CATALOG_PASSWORD" "secret" $secret "key" "password") }}
+{{- end }}
+{{- end }}
 - name: S3_ENDPOINT
   value: {{ tpl .Values.s3.endpoint . | quote }}
 - name: S3_REGION
@@ -86,6 +114,7 @@ metadata:
     {{- include "common.labels" (dict "root" $root "component" .component) | nindent 4 }}
     lakehouse.dev/uses-metastore: "true"
     lakehouse.dev/uses-s3: "true"
+    lakehouse.dev/uses-postgresql: {{ eq $root.Values.iceberg.catalog "jdbc" | quote }}
     {{- with $root.Values.pod.labels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -93,6 +122,12 @@ metadata:
     checksum/configuration: {{ include (print $root.Template.BasePath "/configuration.yaml") $root | sha256sum }}
     checksum/access: {{ include (print $root.Template.BasePath "/access.yaml") $root | sha256sum }}
     checksum/catalogs: {{ include (print $root.Template.BasePath "/catalogs.yaml") $root | sha256sum }}
+    {{- with $root.Values.tls.existingSecret }}
+    {{- with (lookup "v1" "Secret" $root.Release.Namespace (tpl . $root)).data }}
+    # Trino reads its certificate when it starts: with another one, an upgrade rolls the pods.
+    checksum/certificate: {{ toJson . | sha256sum }}
+    {{- end }}
+    {{- end }}
     {{- with $root.Values.pod.annotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

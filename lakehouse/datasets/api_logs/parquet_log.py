@@ -43,7 +43,7 @@ class ParquetLogParser:
         first_line = 1
         try:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
+                for batch in file.iter_batches(_BATCH_ROWS):
                     yield self._parse(pl.DataFrame(pa.Table.from_batches([batch])), first_line)
                     first_line += batch.num_rows
         except (pa.ArrowException, OSError) as error:
