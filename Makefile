@@ -10,6 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_LOCKED := $(PIP) install --require-hashes --no-deps -r
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --group build
+# The compiled parser is for speed only: without Rust everything works, and says what that costs.
+CARGO := $(shell command -v cargo 2>/dev/null)
+NATIVE := lakehouse/liblakehouse_native.$(if $(filter Darwin,$(shell uname -s)),dylib,so)
 SOURCES := lakehouse tests $(wildcard benchmarks images)
 # Checked for style only: what they import lives in Superset's environment.
 STYLED := $(SOURCES) superset
@@ -18,7 +21,7 @@ STYLED := $(SOURCES) superset
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo superset test test-superset test-cluster test-long lint format charts-docs images up down docs bench lock clean
+.PHONY: help demo superset test test-superset test-cluster test-long lint format native native-or-slow charts-docs images up down docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## Print this list
@@ -38,10 +41,20 @@ lint: $(VENV)/.dev ## Check style, formatting and types
 	$(BIN)/ruff check $(STYLED)
 	$(BIN)/ruff format --check $(STYLED)
 	$(BIN)/mypy $(SOURCES)
+ifneq ($(CARGO),)
+	cargo fmt --manifest-path native/Cargo.toml --check
+	cargo clippy --manifest-path native/Cargo.toml --locked --all-targets --quiet -- --deny warnings
+endif
 
 format: $(VENV)/.dev ## Sort imports, fix what can be fixed, format the code
 	$(BIN)/ruff check --fix $(STYLED)
 	$(BIN)/ruff format $(STYLED)
+ifneq ($(CARGO),)
+	cargo fmt --manifest-path native/Cargo.toml
+endif
+
+native: $(NATIVE) ## Build the compiled parser of access logs (needs Rust); loads take half the time with it
+	cargo test --manifest-path native/Cargo.toml --locked --quiet
 
 test-superset: $(VENV)/.dev $(SUPERSET)/.installed ## Run the tests of the dashboards, in a real browser (Debian's chromium)
 	$(BIN)/python -m pytest -W error tests/browser $(PYTEST_ARGS)
@@ -78,8 +91,22 @@ lock: $(VENV)/.dev ## Pin the newest versions that pyproject.toml allows in the 
 	$(UV_COMPILE) --upgrade --group bench --constraint requirements.lock --output-file requirements-bench.lock
 
 clean: ## Remove the virtual environment, the demo, caches and everything that was built
-	rm -rf $(VENV) $(SUPERSET) demo-lakehouse site build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(SUPERSET) native/target lakehouse/liblakehouse_native.* demo-lakehouse site build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find lakehouse tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(NATIVE): native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
+	@echo "Building the compiled parser of access logs ($@)"
+	@cargo build --manifest-path native/Cargo.toml --locked --release --quiet
+	@# A process that has the old one open must not see it change.
+	@cp native/target/release/$(@F) $@.new && mv $@.new $@
+
+native-or-slow:
+ifneq ($(CARGO),)
+	@$(MAKE) --silent --no-print-directory $(NATIVE) || \
+		echo "!!! THE COMPILED PARSER COULD NOT BE BUILT: LOADS OF ACCESS LOGS TAKE TWICE THE TIME (see above; make native tries again)" >&2
+else
+	@echo "!!! THERE IS NO cargo HERE, SO LOADS OF ACCESS LOGS TAKE TWICE THE TIME: install Rust and run make native" >&2
+endif
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -95,7 +122,7 @@ $(VENV)/.created:
 	@touch $@
 
 # The package itself is installed in place, so that its code is what is in this folder.
-$(VENV)/.runtime: $(VENV)/.created requirements.lock pyproject.toml
+$(VENV)/.runtime: $(VENV)/.created requirements.lock pyproject.toml | native-or-slow
 	@echo "Installing what lakehouse needs (requirements.lock)"
 	@$(PIP_LOCKED) requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .

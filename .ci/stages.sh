@@ -47,4 +47,5 @@ trap finish EXIT
 cache "Go programs" "$LAKEHOUSE_CACHE/programs"
 cache "container images" "$LAKEHOUSE_CACHE/images"
 cache "Python packages" "$(python3 -m pip cache dir 2>/dev/null || true)"
+cache "Rust packages" "${CARGO_HOME:-$HOME/.cargo}/registry"
 cache "Go builds" "$(go env GOCACHE 2>/dev/null || true)"

@@ -11,16 +11,18 @@ from typing import Any
 
 import lakehouse.cli
 from lakehouse import identity, inputs, load, stage
-from lakehouse.datasets.access_logs import enrich, parser
+from lakehouse.datasets.access_logs import enrich, native, parser
 from lakehouse.engines import duckdb  # noqa: F401  imported here so that it counts as a start, not as a rollup
 
 STARTED = process_time()
 _FUNCTIONS: tuple[tuple[Any, str, str], ...] = (
     (inputs.OpenInput, "read", "read"),
     (identity.Hasher, "update", "hash"),
+    (native.NativeEncoder, "encode", "parse and enrich, compiled"),
     (parser.AccessLogParser, "parse_raw", "parse"),
     (enrich.Enricher, "enrich", "enrich: agents, modules, privacy"),
     (stage.PartitionWriter, "write", "write Parquet"),
+    (stage.PartitionWriter, "write_encoded", "write Parquet"),
     (stage.PartitionWriter, "finish", "write Parquet"),
     (load, "commit_with_ledger", "commit"),
     (load, "update_rollups", "rollups"),

@@ -82,7 +82,9 @@ def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
     else:
-        yield from (each for each in path.rglob("*") if each.is_file() and "__pycache__" not in each.parts)
+        # What was compiled here is left out by .dockerignore too.
+        sources = (each for each in path.rglob("*") if each.suffix not in (".so", ".dylib"))
+        yield from (each for each in sources if each.is_file() and "__pycache__" not in each.parts)
 
 
 def _version() -> str:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from lakehouse.catalog import table_columns
-from lakehouse.datasets.base import Dataset, FileParser, ParseContext, Parsed, Parser
+from lakehouse.datasets.base import Dataset, EncodingParser, FileParser, ParseContext, Parsed, Parser
+from lakehouse.datasets.encoded_rows import EncodedRows
 from lakehouse.errors import InputError, TooManyRejectsError, UsageError
 from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify
 from lakehouse.inputs import BLOCK_BYTES, HEAD_BYTES, InputFile, OpenInput, open_input, whole_lines
@@ -272,13 +273,14 @@ class Intake:
                 stream = _drop_newline(stream, hasher)
         carry = b""
         final = self._is_final(opened, options)
+        parse = parser.parse_encoded if isinstance(parser, EncodingParser) else parser.parse
         for block, last in whole_lines(stream):
             if last and block and not final:
                 return len(carry) + len(block)
             data = carry + block if carry else block
             if not data:
                 continue
-            parsed = parser.parse(data, line, last and final)
+            parsed = parse(data, line, last and final)
             self._stage(parsed, counts, place)
             hasher.update(memoryview(data)[: parsed.consumed])
             if parsed.consumed:
@@ -315,7 +317,7 @@ class Intake:
     def _stage(self, parsed: Parsed, counts: _Counts, place: tuple[str, str, str, str]) -> None:
         site, source, location, input_id = place
         counts.lines += parsed.lines
-        counts.rows += parsed.rows.height
+        counts.rows += parsed.row_count
         known = int(parsed.rejects["known"].sum())
         counts.known += known
         counts.unknown += parsed.rejects.height - known
@@ -327,6 +329,10 @@ class Intake:
         rows = with_origin(parsed.rows, self.dataset, site, input_id)
         counts.days.update(day.isoformat() for day in rows["date"].unique())
         self.writer.write(rows)
+        if parsed.encoded is not None:
+            encoded = encoded_with_origin(parsed.encoded, self.dataset, site, input_id)
+            counts.days.update(day.isoformat() for day in encoded.frame["date"].unique())
+            self.writer.write_encoded(encoded)
         self.rejects.write(parsed.rejects, site, source, location, input_id)
 
     def _record(
@@ -411,6 +417,13 @@ def with_origin(rows: pl.DataFrame, dataset: Dataset, site: str, input_id: str) 
     return rows.with_columns(
         pl.col("ts").dt.date().alias("date"), site_column.alias("site"), pl.lit(input_id).alias("_input")
     ).select([column.name for column in table_columns(dataset.columns)])
+
+
+def encoded_with_origin(rows: EncodedRows, dataset: Dataset, site: str, input_id: str) -> EncodedRows:
+    """The same of encoded rows, of a dataset whose lines tell no site."""
+    rows = rows.with_text("site", site).with_text("_input", input_id)
+    names = [column.name for column in table_columns(dataset.columns)]
+    return EncodedRows(rows.frame.with_columns(pl.col("ts").dt.date().alias("date")).select(names), rows.values)
 
 
 def _skip(stream: Iterator[bytes], length: int, hasher: Hasher) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ partitions is sorted and spilled to local disk instead, and merged at the end.
 import datetime
 import math
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,6 +21,7 @@ from pyiceberg.table import Table
 from lakehouse.catalog import arrow_schema
 from lakehouse.commit import EPOCH, StagedFiles, data_file
 from lakehouse.datasets.base import Column
+from lakehouse.datasets.encoded_rows import EncodedRows
 from lakehouse.spill import SpilledRows
 from lakehouse.storage import storage_errors
 
@@ -32,6 +34,10 @@ ZSTD_FROM_ROWS = 1000
 """Rows from which a file is worth zstd: making its context for each column costs more than writing a smaller file."""
 DICTIONARY_BYTES = 4 * 2**20
 """Distinct text of a column up to which a row group names values by number: all agents of a block, and all addresses."""
+ENCODED_FROM_ROWS = 10_000
+"""Rows that come encoded and are written as they are; fewer would make many small row groups."""
+ENCODED_BYTES = 64 * 2**20
+"""The same limit for columns that come encoded: their texts are those of a block, which is smaller."""
 SITES_PER_DAY = 2**20
 """A partition's sort key is its day times this plus a number for its site."""
 _KEY = "_partition"
@@ -44,6 +50,7 @@ class _OpenFile:
     path: str
     sink: Any
     writer: pq.ParquetWriter
+    schema: pa.Schema
     rows: int = 0
     bounds: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
@@ -114,6 +121,25 @@ class PartitionWriter:
             if self._small_bytes >= SMALL_BYTES:
                 self._take_small()
 
+    def write_encoded(self, rows: EncodedRows) -> None:
+        """Take rows whose texts are encoded, of one site; raises StorageError.
+
+        Of one day they are written as they are: nobody needs to look for equal texts again.
+        """
+        if rows.height < ENCODED_FROM_ROWS or rows.frame["date"].n_unique() != 1:
+            self.write(rows.decoded())
+            return
+        fields = [_encoded_field(field) if field.name in rows.values else field for field in self._schema]
+        columns = [
+            pa.chunked_array([pa.DictionaryArray.from_arrays(_to_array(column), rows.values[column.name])])
+            if column.name in rows.values
+            else pa.chunked_array([_to_array(column)])
+            for column in rows.frame
+        ]
+        partition = (rows.frame["date"][0], rows.values["site"][0].as_py())
+        with storage_errors(f"writing to {self._staged.folder}"):
+            self._append(partition, _with_schema(columns, pa.schema(fields)))
+
     def _take_small(self) -> None:
         """Deal with the frames that were too small to be worth a piece of a file each."""
         if self._small:
@@ -149,12 +175,12 @@ class PartitionWriter:
         if opened is None:
             if len(self._open) >= DIRECT_PARTITIONS:
                 self._close(next(iter(self._open)))
-            opened = self._create("snappy" if rows.num_rows < ZSTD_FROM_ROWS else "zstd")
+            opened = self._create("snappy" if rows.num_rows < ZSTD_FROM_ROWS else "zstd", rows.schema)
         self._open[partition] = opened
-        opened.writer.write_table(rows)
+        opened.writer.write_table(rows if rows.schema == opened.schema else _with_schema(rows.columns, opened.schema))
         opened.rows += rows.num_rows
         for name, _, _ in self._bounded:
-            column = pl.Series(rows[name])
+            column = pl.Series(_distinct(rows[name]))
             low, high = column.min(), column.max()
             if low is not None:
                 known = opened.bounds.get(name, (low, high))
@@ -162,20 +188,22 @@ class PartitionWriter:
         if opened.rows >= ROWS_PER_FILE:
             self._close(partition)
 
-    def _create(self, compression: str) -> _OpenFile:
+    def _create(self, compression: str, schema: pa.Schema) -> _OpenFile:
+        """A file; what is encoded in its first rows is in all of them."""
+        encoded = [field.name for field in schema if pa.types.is_dictionary(field.type)]
         path = self._staged.next_path()
         sink = self._table.io.new_output(path).create(overwrite=True)
         writer = pq.ParquetWriter(
             sink,
-            self._schema,
+            schema,
             compression=compression,
             compression_level=1 if compression == "zstd" else None,
-            use_dictionary=self._dictionary,
-            dictionary_pagesize_limit=DICTIONARY_BYTES,
+            use_dictionary=sorted({*self._dictionary, *encoded}),
+            dictionary_pagesize_limit=ENCODED_BYTES if encoded else DICTIONARY_BYTES,
             write_statistics=["ts"] if "ts" in self._schema.names else True,
             store_schema=False,
         )
-        return _OpenFile(path, sink, writer)
+        return _OpenFile(path, sink, writer, schema)
 
     def _close(self, partition: Partition) -> None:
         opened = self._open.pop(partition)
@@ -207,10 +235,26 @@ class PartitionWriter:
 
 
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
-    table = rows.to_arrow(compat_level=pl.CompatLevel.newest())
+    return _with_schema(rows.to_arrow(compat_level=pl.CompatLevel.newest()).columns, schema)
+
+
+def _to_array(column: pl.Series) -> pa.Array:
+    return column.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
+
+
+def _with_schema(columns: Iterable[pa.ChunkedArray], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(
-        [_retyped(column, field.type) for column, field in zip(table.columns, schema, strict=True)], schema=schema
+        [_retyped(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
     )
+
+
+def _encoded_field(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.dictionary(pa.int32(), pa.string()))
+
+
+def _distinct(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The texts of an encoded column, or the column itself."""
+    return pa.chunked_array([chunk.dictionary for chunk in column.chunks]) if pa.types.is_dictionary(column.type) else column
 
 
 def _spill_schema(schema: pa.Schema) -> pa.Schema:
@@ -226,7 +270,13 @@ def _spill_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def _retyped(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    return column if column.type == kind else column.cast(kind)
+    if column.type == kind:
+        return column
+    if pa.types.is_dictionary(kind):
+        return column.cast(kind.value_type).dictionary_encode()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(kind)
 
 
 def _single_value(kind: str, value: Any) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
+from lakehouse.datasets.encoded_rows import EncodedRows
+
 MAX_REJECT_TEXT = 2000
 """Characters of a rejected line that are kept."""
 
@@ -63,7 +65,7 @@ class ParseContext:
 
 @dataclass(frozen=True)
 class Parsed:
-    """The answer to one block of an input: lines = rows.height + rejects.height, always.
+    """The answer to one block of an input: lines = row_count + rejects.height, always.
 
     Args:
         rows: the dataset's columns in schema order with exactly the types of `COLUMN_TYPES`, and `_line` (Int64),
@@ -74,12 +76,20 @@ class Parsed:
             and does not count against the limit).
         consumed: bytes of the block that are dealt with; the rest is given again, with more behind it.
         lines: lines of the input in the consumed bytes (a record over three lines counts 3 here and 1 in rows).
+        encoded: more rows, which are not among `rows`; in `frame` the columns and types are those of `rows`, but for numbers
+            in the place of texts.
     """
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
     consumed: int
     lines: int
+    encoded: EncodedRows | None = None
+
+    @property
+    def row_count(self) -> int:
+        """Rows of both kinds."""
+        return self.rows.height + (self.encoded.height if self.encoded else 0)
 
 
 class Parser(Protocol):
@@ -97,6 +107,15 @@ class Parser(Protocol):
 
     def state(self) -> Mapping[str, Any]:
         """What the parser of a later tail needs to know of the head, as JSON values: format found, CSV header, ..."""
+        ...
+
+
+@runtime_checkable
+class EncodingParser(Parser, Protocol):
+    """A parser that can leave texts encoded."""
+
+    def parse_encoded(self, block: bytes, first_line: int, final: bool) -> Parsed:
+        """As `parse`, the same rows in any order, and some or all of them in `encoded`."""
         ...
 
 

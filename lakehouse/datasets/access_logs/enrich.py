@@ -10,6 +10,7 @@ from lakehouse.datasets.access_logs.extra_privacy import ExtraPrivacy
 from lakehouse.datasets.access_logs.privacy import Clients, Privacy
 from lakehouse.datasets.access_logs.siphash import Words
 from lakehouse.datasets.access_logs.urls import split_target
+from lakehouse.datasets.access_logs.users import users
 from lakehouse.datasets.base import ParseContext
 
 
@@ -25,10 +26,10 @@ class Enricher:
 
     def __init__(self, context: ParseContext) -> None:
         settings = options.validate(context.options)
-        self._applications = settings.applications_of(context.site)
-        self._privacy = Privacy(settings.client_ip, settings.user_name, context.key)
-        self._agents = agents.KnownAgents(self._privacy.agent_words)
-        self._extra_privacy = ExtraPrivacy(settings.client_ip, settings.user_name, self._privacy)
+        self.applications = settings.applications_of(context.site)
+        self.privacy = Privacy(settings.client_ip, settings.user_name, context.key)
+        self._agents = agents.KnownAgents(self.privacy.agent_words)
+        self._extra_privacy = ExtraPrivacy(settings.client_ip, settings.user_name, self.privacy)
 
     def enrich(self, raw: pl.DataFrame) -> pl.DataFrame:
         """Enrich a block.
@@ -41,11 +42,11 @@ class Enricher:
         """
         client = encode(raw["client_ip"])
         described, agent_words = self._agents.of(encode(raw["user_agent"]))
-        clients = self._privacy.clients(client.values)
+        clients = self.privacy.clients(client.values)
         # What is asked for again, and much is, is read once. A request that is no HTTP has no target.
         target = encode(_where(raw["method"].is_not_null(), raw["url"]))
         path, query = split_target(target.values)
-        requests = applications.describe(path, query, self._applications).with_columns(path.alias("path"), query.alias("query"))
+        requests = applications.describe(path, query, self.applications).with_columns(path.alias("path"), query.alias("query"))
         columns = [
             *raw.drop("user_field"),
             self._extra_privacy.apply(raw["extra"]),
@@ -62,7 +63,7 @@ class Enricher:
         if client.values.is_empty():
             return pl.repeat(None, len(ts), dtype=pl.Int64(), eager=True)
         of_client = client.positions.fill_null(0).to_numpy()
-        visitors = self._privacy.visitors(
+        visitors = self.privacy.visitors(
             clients.high[of_client],
             clients.low[of_client],
             agent_words,
@@ -71,15 +72,10 @@ class Enricher:
         return _where(client.positions.is_not_null(), pl.Series(visitors.view(np.int64)))
 
     def _users(self, packed: pl.Series) -> list[pl.Series]:
-        """Name, organisation and roles from `name`, `name|org` or `name|org|role,role`; parts behind are left out."""
         if packed.null_count() == len(packed):
             return [packed.alias("user_name"), packed.alias("org"), packed.cast(pl.List(pl.String())).alias("roles")]
         user = encode(packed)
-        parts = user.values.str.split_exact("|", 3).struct.unnest().select(pl.all().str.strip_chars().replace("", None))
-        name, org, roles, _ = parts.get_columns()
-        roles = roles.str.extract_all(r"[^,;\s](?:[^,;]*[^,;\s])?")
-        users = {"user_name": self._privacy.user_names(name), "org": org, "roles": _where(roles.list.len() > 0, roles)}
-        return [values.gather(user.positions).alias(column) for column, values in users.items()]
+        return [column.gather(user.positions) for column in users(user.values, self.privacy)]
 
 
 def _where(condition: pl.Series, values: pl.Series) -> pl.Series:

@@ -52,14 +52,14 @@ class Privacy:
                 f"The secret key of keyed hashes has {len(key)} bytes, which is too few;"
                 f" set one of at least {MIN_KEY_BYTES} random bytes."
             )
-        self._client_ip = client_ip
+        self.client_ip = client_ip
         self._user_name = user_name
         self._client_key = _derive(key, b"client_ip")
         self._name_key = _derive(key, b"user_name")
         self._text_key = _derive(key, b"no address")
-        self._visitor_key = _derive(key, b"visitor")
+        self.visitor_key = _derive(key, b"visitor")
         self._agent_key = _derive(key, b"user_agent")
-        self._address = lru_cache(_REMEMBERED_ADDRESSES)(self._read_address)
+        self.address = lru_cache(_REMEMBERED_ADDRESSES)(self._read_address)
 
     def clients(self, addresses: pl.Series) -> Clients:
         """Read distinct addresses as servers log them.
@@ -77,13 +77,13 @@ class Privacy:
         networks = addresses.str.slice(0, pl.Series(last_dots + 1)) + "0"
         others = np.flatnonzero(~plain)
         if len(others):
-            words, spelled, found = zip(*map(self._address, addresses.gather(others).to_list()), strict=True)
+            words, spelled, found = zip(*map(self.address, addresses.gather(others).to_list()), strict=True)
             high[others], low[others] = np.frombuffer(b"".join(words), ">u8").reshape(-1, 2).T
             texts = texts.scatter(others, pl.Series(spelled, dtype=pl.String()))
             networks = networks.scatter(others, pl.Series(found, dtype=pl.String()))
-        if self._client_ip == "truncate":
+        if self.client_ip == "truncate":
             return Clients(networks, high, low)
-        return Clients(_stored(texts, self._client_ip, self._client_key), high, low)
+        return Clients(_stored(texts, self.client_ip, self._client_key), high, low)
 
     def _read_address(self, text: str) -> tuple[bytes, str, str | None]:
         """The words of an address, how it is spelled where it is kept, and its network; any other text has none."""
@@ -110,7 +110,7 @@ class Privacy:
             agent: of the agent.
             day: UTC days since 1970.
         """
-        return siphash_2_4(self._visitor_key, high, low, agent, day) >> np.uint64(1)
+        return siphash_2_4(self.visitor_key, high, low, agent, day) >> np.uint64(1)
 
 
 def _stored(values: pl.Series, choice: str, key: bytes) -> pl.Series:

@@ -18,10 +18,10 @@ from lakehouse.datasets.access_logs.lines import Block, Flags, Positions
 
 _BLANK, _BACKSLASH, _COMMA, _DASH, _ZERO = (ord(character) for character in " \\,-0")
 
-_METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")
-_PROTOCOLS = ("HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/3.0")
-_METHOD_LENGTHS = np.array([len(name) for name in (*_METHODS, "")])
-_METHOD_NAMES, _PROTOCOL_NAMES = (pl.Series([*names, None]) for names in (_METHODS, _PROTOCOLS))
+METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")
+PROTOCOLS = ("HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/3.0")
+_METHOD_LENGTHS = np.array([len(name) for name in (*METHODS, "")])
+_METHOD_NAMES, _PROTOCOL_NAMES = (pl.Series([*names, None]) for names in (METHODS, PROTOCOLS))
 """With null behind the last one: for what is no request."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
@@ -171,8 +171,8 @@ def _times(text: Block, at: Positions) -> tuple[Positions, Flags]:
 def _methods(text: Block, at: Positions) -> Positions:
     """Which of the methods stands there with a blank behind it; the number of methods if it is none of them."""
     word = text.words(at)
-    found = np.full(len(at), len(_METHODS), dtype=np.int64)
-    for number, method in enumerate(_METHODS):
+    found = np.full(len(at), len(METHODS), dtype=np.int64)
+    for number, method in enumerate(METHODS):
         expected = f"{method} ".encode()[:8]
         mask = np.uint64((1 << 8 * len(expected)) - 1)
         found[(word & mask) == int.from_bytes(expected, "little")] = number
@@ -182,8 +182,8 @@ def _methods(text: Block, at: Positions) -> Positions:
 def _protocols(text: Block, end: Positions) -> Positions:
     """Which of the protocols ends there; the number of protocols if it is none of them."""
     word = text.words(end - 8)
-    found = np.full(len(end), len(_PROTOCOLS), dtype=np.int64)
-    for number, name in enumerate(_PROTOCOLS):
+    found = np.full(len(end), len(PROTOCOLS), dtype=np.int64)
+    for number, name in enumerate(PROTOCOLS):
         found[word == int.from_bytes(name.encode(), "little")] = number
     return found
 
@@ -192,7 +192,7 @@ def _has_target(text: Block, cuts: Cuts, method: Positions, protocol: Positions)
     """A target stands between one of the usual methods and one of the usual protocols."""
     opening, closing = cuts.quotes[:2]
     target_length = (closing - 9) - (opening + _METHOD_LENGTHS[method] + 2)
-    has_target: Flags = (method < len(_METHODS)) & (protocol < len(_PROTOCOLS))
+    has_target: Flags = (method < len(METHODS)) & (protocol < len(PROTOCOLS))
     has_target &= (text.bytes[closing - 9] == _BLANK) & (target_length > 0)
     return has_target
 
@@ -294,9 +294,9 @@ def _frame(text: Block, cuts: Cuts, head: _Head, found: dict[str, Values]) -> pl
         "ts": pl.Series(found["ts"]),
         "client_ip": value(head.client, head.client_end),
         "user_field": value(head.user, opening - _TO_TIME),
-        "method": _METHOD_NAMES.gather(np.where(is_request, found["method"], len(_METHODS))),
+        "method": _METHOD_NAMES.gather(np.where(is_request, found["method"], len(METHODS))),
         "url": value(url_begin, url_end),
-        "protocol": _PROTOCOL_NAMES.gather(np.where(is_request, found["protocol"], len(_PROTOCOLS))),
+        "protocol": _PROTOCOL_NAMES.gather(np.where(is_request, found["protocol"], len(PROTOCOLS))),
         "status": pl.Series(found["status"]),
         "bytes": pl.Series(found["bytes"]),
         "has_bytes": pl.Series(found["has_bytes"]),

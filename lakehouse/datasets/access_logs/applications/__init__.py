@@ -90,11 +90,12 @@ def describe(path: pl.Series, query: pl.Series, applications: Mapping[str, Appli
     parameters = ogc.read_parameters(queries.values).select(pl.all().gather(of_query))
     distinct = split.select("prefix", pl.col("path").fill_null("")).select(pl.all().gather(of_path)).hstack(parameters)
     numbers = pl.repeat(None, len(path), dtype=pl.Int32(), eager=True).scatter(rows, requests.positions)
-    found = _describe_distinct(distinct, applications).select(pl.all().gather(numbers))
+    found = describe_distinct(distinct, applications).select(pl.all().gather(numbers))
     return found.with_columns(found["application"].fill_null(application))
 
 
-def _describe_distinct(requests: pl.DataFrame, applications: Mapping[str, Application]) -> pl.DataFrame:
+def describe_distinct(requests: pl.DataFrame, applications: Mapping[str, Application]) -> pl.DataFrame:
+    """`application` and `ogc.FIELDS` of distinct requests: `prefix`, the `path` behind it, and working columns."""
     requests = requests.with_row_index("number").with_columns(
         application=pl.col("prefix").replace_strict({key: value.name for key, value in applications.items()}),
         module=pl.col("prefix").replace_strict({key: value.module for key, value in applications.items()}),

@@ -1,0 +1,342 @@
+"""The compiled way of the usual lines: the library of the folder `native/`, where it was built.
+
+It cuts the same lines as `regular.py` (but for those with a virtual host), finds the distinct values of each column, and
+derives what takes long in numpy. What is computed of an agent or of a request to an application stays in Python, once for
+each distinct one. Everything works without the library, only slower.
+"""
+
+import ctypes
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from lakehouse.datasets.access_logs import agents, applications
+from lakehouse.datasets.access_logs.applications import Application, ogc
+from lakehouse.datasets.access_logs.columns import ROW_SCHEMA
+from lakehouse.datasets.access_logs.encoded import encode
+from lakehouse.datasets.access_logs.lines import Positions
+from lakehouse.datasets.access_logs.privacy import Privacy
+from lakehouse.datasets.access_logs.regular import METHODS, PROTOCOLS
+from lakehouse.datasets.access_logs.siphash import Words
+from lakehouse.datasets.access_logs.users import users
+from lakehouse.datasets.encoded_rows import EncodedRows
+from lakehouse.errors import DatasetError
+
+LIBRARY = Path(__file__).parents[2] / ("liblakehouse_native.dylib" if sys.platform == "darwin" else "liblakehouse_native.so")
+"""Where `make` puts the library, in the package itself."""
+
+MAX_REMEMBERED = 50_000
+"""Agents, and requests to applications, that are remembered from block to block."""
+MAX_REMEMBERED_BYTES = 16 * 2**20
+
+_INTERFACE = 1
+_AGENTS, _REQUESTS = 0, 1
+_ROWS: Mapping[str, type[np.generic]] = {
+    "line": np.int64, "ts": np.int64, "status": np.int32, "bytes": np.int64, "method": np.uint8, "protocol": np.uint8,
+    "client": np.int32, "user": np.int32, "url": np.int32, "path": np.int32, "query": np.int32, "application": np.int32,
+    "request": np.int32, "referrer": np.int32, "agent": np.int32, "client_words": np.uint64, "client_networks": np.int32,
+    "others": np.int64,
+}  # fmt: skip
+_TEXTS = (
+    "clients", "networks", "users", "urls", "paths", "queries", "applications", "referrers", "agents", "requests",
+)  # fmt: skip
+_SMALL = ("service", "request", "workspace", "crs", "image_format")
+"""What requests have few different values of."""
+_METHOD_NAMES, _PROTOCOL_NAMES = (pa.array(names, pa.string()) for names in (METHODS, PROTOCOLS))
+_NO_BYTES = -1
+
+Codes = npt.NDArray[np.int32]
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled library; None where there is none, or one of another version."""
+    try:
+        found = ctypes.CDLL(str(LIBRARY))
+        if found.lakehouse_interface() != _INTERFACE:
+            return None
+    except (OSError, AttributeError):
+        return None
+    address, size = ctypes.c_void_p, ctypes.c_size_t
+    found.lakehouse_open.argtypes = (address, size, ctypes.c_char_p, size)
+    found.lakehouse_open.restype = address
+    found.lakehouse_close.argtypes = (address,)
+    found.lakehouse_encode.argtypes = (address, ctypes.c_char_p, size, ctypes.c_int64)
+    found.lakehouse_encode.restype = ctypes.c_int64
+    found.lakehouse_network.argtypes = (address, ctypes.c_char_p, size)
+    found.lakehouse_network.restype = ctypes.c_int64
+    found.lakehouse_forget.argtypes = (address, ctypes.c_uint32)
+    found.lakehouse_visitors.argtypes = (address, address, size, address, size, address)
+    found.lakehouse_visitors.restype = ctypes.c_int64
+    found.lakehouse_array.argtypes = (address, ctypes.c_uint32, ctypes.POINTER(size))
+    found.lakehouse_array.restype = address
+    return found
+
+
+class NativeEncoder:
+    """Cuts, encodes and enriches the usual lines of block after block.
+
+    Args:
+        native: see `library`.
+        mapping: path prefix to application.
+        privacy: what is kept of addresses and names.
+    """
+
+    def __init__(self, native: ctypes.CDLL, mapping: Mapping[str, Application], privacy: Privacy) -> None:
+        self._native = native
+        self._privacy = privacy
+        self._prefixes = sorted(mapping, key=len, reverse=True)
+        self._mapping = mapping
+        texts = [text.encode() for prefix in self._prefixes for text in (prefix, mapping[prefix].name)]
+        key = np.frombuffer(privacy.visitor_key, "<u8")
+        settings = np.concatenate([key, np.array([len(text) for text in texts], np.uint64)]).astype(np.uint64)
+        joined = b"".join(texts)
+        self._encoder = native.lakehouse_open(settings.ctypes.data, len(settings), joined, len(joined))
+        if not self._encoder:
+            raise DatasetError("access_logs: the compiled library does not take the settings; this is a defect, please report it")
+        self._agents = _Agents(privacy)
+        self._requests = _Requests(self._prefixes, mapping)
+
+    def __del__(self) -> None:
+        if getattr(self, "_encoder", None):
+            self._native.lakehouse_close(self._encoder)
+            self._encoder = None
+
+    def encode(self, text: bytes, first_line: int) -> tuple[EncodedRows, Positions]:
+        """The rows of those lines that are usual; the others are missing.
+
+        Args:
+            text: lines, each ending in a newline, but maybe for the last one.
+            first_line: number of the first one.
+
+        Returns:
+            The rows, and of each other line: its number, where it begins and where it ends, line end included.
+        """
+        for which, known in ((_AGENTS, self._agents), (_REQUESTS, self._requests)):
+            if known.count > MAX_REMEMBERED or known.size > MAX_REMEMBERED_BYTES:
+                self._native.lakehouse_forget(self._encoder, which)
+                known.forget()
+        count = self._native.lakehouse_encode(self._encoder, text, len(text), first_line)
+        self._check(count)
+        rows = {name: self._array(number, kind) for number, (name, kind) in enumerate(_ROWS.items())}
+        columns: dict[str, pl.Series] = {}
+        values: dict[str, pa.StringArray] = {}
+
+        def encoded(name: str, codes: Codes, texts: pa.StringArray) -> None:
+            columns[name], values[name] = _positions(codes), texts
+
+        columns["_line"] = pl.Series(rows["line"])
+        columns["ts"] = pl.Series(rows["ts"]).cast(ROW_SCHEMA["ts"])
+        columns["status"] = pl.Series(rows["status"])
+        columns["bytes"] = _nullable(rows["bytes"], rows["bytes"] != _NO_BYTES)
+        encoded("method", rows["method"].view(np.int8).astype(np.int32), _METHOD_NAMES)
+        encoded("protocol", rows["protocol"].view(np.int8).astype(np.int32), _PROTOCOL_NAMES)
+        for name, texts in (("url", "urls"), ("path", "paths"), ("query", "queries"), ("application", "applications")):
+            encoded(name, rows[name], self._texts(texts))
+        encoded("referrer", rows["referrer"], self._texts("referrers"))
+        self._agents.learn(self._texts("agents"))
+        self._requests.learn(self._texts("requests"))
+        for name, (codes, texts) in self._agents.columns(rows["agent"]).items():
+            encoded(name, codes, texts)
+        columns["is_bot"] = pl.Series(self._agents.is_bot[rows["agent"]])
+        clients = self._clients(rows)
+        encoded("client_ip", clients[0], clients[1])
+        columns["visitor"] = self._visitors(count, clients[2])
+        requests, plain = self._requests.columns(rows["request"])
+        for name, (codes, texts) in requests.items():
+            encoded(name, codes, texts)
+        columns |= plain
+        columns |= {column.name: column for column in self._users(rows["user"])}
+        frame = pl.DataFrame(
+            [
+                columns[name].alias(name) if name in columns else pl.repeat(None, count, dtype=kind, eager=True).alias(name)
+                for name, kind in ROW_SCHEMA.items()
+            ]
+        )
+        return EncodedRows(frame, values), rows["others"].reshape(-1, 3)
+
+    def _check(self, answer: int) -> None:
+        if answer < 0:
+            raise DatasetError("access_logs: the compiled library failed; this is a defect, please report it")
+
+    def _array(self, number: int, kind: type[np.generic]) -> npt.NDArray[Any]:
+        """A copy of an array, which the library will use again."""
+        size = ctypes.c_size_t()
+        address = self._native.lakehouse_array(self._encoder, number, ctypes.byref(size))
+        return np.frombuffer(ctypes.string_at(address, size.value) if size.value else b"", kind)
+
+    def _texts(self, name: str) -> pa.StringArray:
+        number = len(_ROWS) + 2 * _TEXTS.index(name)
+        offsets = self._array(number, np.int32)
+        data = self._array(number + 1, np.uint8)
+        return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+
+    def _clients(self, rows: Mapping[str, npt.NDArray[Any]]) -> tuple[Codes, pa.StringArray, Words]:
+        """What is stored of each row's client, and two words for each distinct one."""
+        texts = self._texts("clients")
+        if self._privacy.client_ip != "truncate":
+            found = self._privacy.clients(pl.Series(texts, dtype=pl.String()))
+            stored = encode(found.stored)
+            codes = np.append(stored.positions.fill_null(-1).to_numpy(), np.int32(-1)).astype(np.int32)
+            words = np.ascontiguousarray(np.stack([found.high, found.low], axis=1)).reshape(-1)
+            return codes[rows["client"]], _string_array(stored.values), words
+        networks, words = np.append(rows["client_networks"], np.int32(-1)), rows["client_words"].copy()
+        others = np.flatnonzero(networks[:-1] < 0)
+        for place, text in zip(others.tolist(), texts.take(pa.array(others)).to_pylist(), strict=True):
+            packed, _, network = self._privacy.address(text)
+            words[2 * place : 2 * place + 2] = np.frombuffer(packed, ">u8")
+            if network is not None:
+                name = network.encode()
+                networks[place] = self._native.lakehouse_network(self._encoder, name, len(name))
+                self._check(int(networks[place]))
+        return networks[rows["client"]], self._texts("networks"), words
+
+    def _visitors(self, count: int, clients: Words) -> pl.Series:
+        words = self._agents.words
+        visitors = np.empty(count, np.int64)
+        self._check(
+            self._native.lakehouse_visitors(
+                self._encoder, clients.ctypes.data, len(clients) // 2, words.ctypes.data, len(words), visitors.ctypes.data
+            )
+        )
+        return _nullable(visitors, visitors >= 0)
+
+    def _users(self, codes: Codes) -> list[pl.Series]:
+        if not (codes >= 0).any():
+            return []
+        texts = pl.Series(self._texts("users"), dtype=pl.String())
+        return [column.gather(_positions(codes)) for column in users(texts, self._privacy)]
+
+
+class _Agents:
+    """Agents by the library's numbers, and what follows from each; what no agent has stands at the end."""
+
+    def __init__(self, privacy: Privacy) -> None:
+        self._word = privacy.agent_words
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        nothing = pl.Series([None], dtype=pl.String())
+        self._texts = pa.array([], pa.string())
+        self._described = {name: _Distinct() for name in ("agent_family", "agent_os")}
+        self.is_bot = agents.describe(nothing)["is_bot"].to_numpy()
+        self.words = self._word(nothing)
+
+    @property
+    def count(self) -> int:
+        """Agents that are known."""
+        return len(self._texts)
+
+    @property
+    def size(self) -> int:
+        """Bytes of their texts."""
+        return int(self._texts.nbytes)
+
+    def learn(self, texts: pa.StringArray) -> None:
+        """Describe those that are new among all that the library remembers."""
+        new = pl.Series(texts.slice(self.count), dtype=pl.String())
+        self._texts = texts
+        if new.is_empty():
+            return
+        described = agents.describe(new)
+        for name, distinct in self._described.items():
+            distinct.extend(described[name].to_list())
+        self.is_bot = np.concatenate([self.is_bot[:-1], described["is_bot"].to_numpy(), self.is_bot[-1:]])
+        self.words = np.concatenate([self.words[:-1], self._word(new), self.words[-1:]])
+
+    def columns(self, numbers: Codes) -> dict[str, tuple[Codes, pa.StringArray]]:
+        """Columns of text for rows with these agents, -1 for none."""
+        own = _in_use(numbers, self.count, lambda used: self._texts.take(pa.array(used)))
+        return {"user_agent": own} | {name: distinct.of(numbers) for name, distinct in self._described.items()}
+
+
+class _Requests:
+    """Requests to applications by the library's numbers, and what their modules say."""
+
+    def __init__(self, prefixes: Sequence[str], mapping: Mapping[str, Application]) -> None:
+        self._prefixes = pl.Series(prefixes, dtype=pl.String())
+        self._mapping = mapping
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.count = self.size = 0
+        self._distinct = {name: _Distinct() for name in _SMALL}
+        self._plain = pl.DataFrame(schema={name: kind for name, kind in ogc.FIELDS.items() if name not in _SMALL})
+
+    def learn(self, texts: pa.StringArray) -> None:
+        """Describe those that are new; a text is the number of the prefix, the path behind it and the parameters."""
+        new = pl.Series(texts.slice(self.count), dtype=pl.String())
+        self.count, self.size = len(texts), int(texts.nbytes)
+        if new.is_empty():
+            return
+        number, path, query = new.str.splitn("\n", 3).struct.unnest().get_columns()
+        parameters = ogc.read_parameters(ogc.known_parameters(query))
+        prefix = self._prefixes.gather(number.cast(pl.UInt32()))
+        found = applications.describe_distinct(pl.DataFrame({"prefix": prefix, "path": path}).hstack(parameters), self._mapping)
+        for name, distinct in self._distinct.items():
+            distinct.extend(found[name].to_list())
+        self._plain = pl.concat([self._plain, found.select(self._plain.columns)], rechunk=True)
+
+    def columns(self, numbers: Codes) -> tuple[dict[str, tuple[Codes, pa.StringArray]], dict[str, pl.Series]]:
+        """Columns for rows with these requests, -1 for none: texts of which there are few, and all others."""
+        plain = self._plain.select(pl.all().gather(_positions(numbers)))
+        return {name: distinct.of(numbers) for name, distinct in self._distinct.items()}, {
+            column.name: column for column in plain
+        }
+
+
+class _Distinct:
+    """A column of few different texts, by the number of an agent or request."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str | None, int] = {None: -1}
+        self._codes: Codes = np.array([-1], np.int32)
+
+    def extend(self, texts: Sequence[str | None]) -> None:
+        """Add what the next numbers have."""
+        new = dict.fromkeys(text for text in texts if text not in self._numbers)
+        self._numbers.update(zip(new, range(len(self._numbers) - 1, len(self._numbers) - 1 + len(new)), strict=True))
+        codes = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(texts))
+        self._codes = np.concatenate([self._codes[:-1], codes, self._codes[-1:]])
+
+    def of(self, numbers: Codes) -> tuple[Codes, pa.StringArray]:
+        """The column of rows with these numbers, -1 for none: which of the texts, and those."""
+        texts = list(self._numbers)[1:]
+        return _in_use(self._codes[numbers], len(texts), lambda used: pa.array([texts[code] for code in used], pa.string()))
+
+
+def _in_use(codes: Codes, count: int, take: Any) -> tuple[Codes, pa.StringArray]:
+    """Numbers of texts (-1 for none) as numbers of those that are in use, and these texts in their order."""
+    is_used = np.zeros(count + 1, np.bool_)
+    is_used[codes] = True
+    is_used[count] = False
+    renumbered = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
+    renumbered[count] = -1
+    return renumbered[codes], take(np.flatnonzero(is_used))
+
+
+def _positions(codes: Codes) -> pl.Series:
+    return _nullable(codes, codes >= 0)
+
+
+def _nullable(numbers: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pl.Series:
+    """Numbers, null where they are not valid."""
+    if valid.all():
+        return pl.Series(numbers)
+    kind = pa.int32() if numbers.dtype == np.int32 else pa.int64()
+    bits = np.packbits(valid, bitorder="little")
+    array = pa.Array.from_buffers(kind, len(numbers), [pa.py_buffer(bits), pa.py_buffer(np.ascontiguousarray(numbers))])
+    return pl.Series(array)
+
+
+def _string_array(texts: pl.Series) -> pa.StringArray:
+    return texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())

@@ -1,0 +1,255 @@
+//! Request targets: path, query, application, and the parameters of OGC services; the answers of `urls.py`,
+//! `applications/__init__.py` and `ogc.known_parameters`.
+
+/// Names of the parameters that are read; see `_PARAMETERS` of `ogc.py`.
+const PARAMETERS: [&[u8]; 25] = [
+    b"service",
+    b"request",
+    b"layer",
+    b"layers",
+    b"typename",
+    b"typenames",
+    b"coverage",
+    b"coverageid",
+    b"query_layers",
+    b"crs",
+    b"srs",
+    b"srsname",
+    b"outputcrs",
+    b"tilematrixset",
+    b"format",
+    b"outputformat",
+    b"width",
+    b"height",
+    b"tiled",
+    b"resulttype",
+    b"f",
+    b"map",
+    b"uuid",
+    b"_uuid",
+    b"id",
+];
+const LONGEST_FOLDER: usize = 64;
+
+/// Path, percent-decoded into `decoded` if it has to be, and raw query of a request target (RFC 9112, section 3.2).
+pub fn split<'a>(
+    target: &'a [u8],
+    decoded: &'a mut Vec<u8>,
+) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+    let mut rest = target;
+    let mut root = &b""[..];
+    if !target.starts_with(b"/") {
+        if let Some(authority) = authority(target) {
+            rest = &target[authority..];
+            if rest.is_empty() || rest[0] == b'?' {
+                root = b"/";
+            }
+        } else if is_host_and_port(target) {
+            return (None, None);
+        }
+    }
+    let (path, query) = match memchr::memchr(b'?', rest) {
+        Some(mark) => (&rest[..mark], Some(&rest[mark + 1..])),
+        None => (rest, None),
+    };
+    if !root.is_empty() {
+        return (Some(root), query);
+    }
+    if memchr::memchr(b'%', path).is_none() {
+        return (Some(path), query);
+    }
+    decoded.clear();
+    percent_decode(path, decoded);
+    (Some(decoded), query)
+}
+
+/// Bytes of `scheme://host` at the beginning.
+fn authority(target: &[u8]) -> Option<usize> {
+    let scheme = target
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || b"+.-".contains(byte)))?;
+    if !target[0].is_ascii_alphabetic() || !target[scheme..].starts_with(b"://") {
+        return None;
+    }
+    let host = &target[scheme + 3..];
+    let end = host
+        .iter()
+        .position(|byte| b"/?#".contains(byte))
+        .unwrap_or(host.len());
+    Some(scheme + 3 + end)
+}
+
+/// `host:443`, as CONNECT has it.
+fn is_host_and_port(target: &[u8]) -> bool {
+    let Some(colon) = target.iter().rposition(|byte| *byte == b':') else {
+        return false;
+    };
+    let port = &target[colon + 1..];
+    (1..=5).contains(&port.len())
+        && port.iter().all(u8::is_ascii_digit)
+        && !target[..colon].iter().any(|byte| b"/?".contains(byte))
+}
+
+/// Decode runs of escapes; what is no UTF-8 and what would become a control character stays encoded.
+fn percent_decode(text: &[u8], out: &mut Vec<u8>) {
+    let mut bytes = Vec::new();
+    let mut place = 0;
+    while place < text.len() {
+        let run = place;
+        bytes.clear();
+        while let Some(byte) = escape(&text[place..]) {
+            bytes.push(byte);
+            place += 3;
+        }
+        if bytes.is_empty() {
+            out.push(text[place]);
+            place += 1;
+        } else {
+            decode_run(&text[run..place], &bytes, out);
+        }
+    }
+}
+
+fn escape(text: &[u8]) -> Option<u8> {
+    match text {
+        [b'%', high, low, ..] => Some((nibble(*high)? << 4) | nibble(*low)?),
+        _ => None,
+    }
+}
+
+fn nibble(byte: u8) -> Option<u8> {
+    (byte as char).to_digit(16).map(|digit| digit as u8)
+}
+
+fn decode_run(run: &[u8], bytes: &[u8], out: &mut Vec<u8>) {
+    let mut begin = 0;
+    while begin < bytes.len() {
+        let (valid, after) = match std::str::from_utf8(&bytes[begin..]) {
+            Ok(_) => (bytes.len(), bytes.len()),
+            Err(error) => {
+                let end = begin + error.valid_up_to();
+                (
+                    end,
+                    error.error_len().map_or(bytes.len(), |length| end + length),
+                )
+            }
+        };
+        for &byte in &bytes[begin..valid] {
+            if byte < b' ' || byte == 0x7F {
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            } else {
+                out.push(byte);
+            }
+        }
+        out.extend_from_slice(&run[3 * valid..3 * after]);
+        begin = after;
+    }
+}
+
+/// The first folder of a path, if something follows it and it may be a name of an application.
+pub fn folder(path: &[u8]) -> Option<&[u8]> {
+    let rest = without_slashes(path)?;
+    let end = rest
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || b"_~-".contains(byte)))?;
+    (end > 0 && end <= LONGEST_FOLDER && rest[end] == b'/').then(|| &rest[..end])
+}
+
+/// Which of the prefixes (longest first) a path is below, and the path behind it.
+pub fn application<'a>(path: &'a [u8], prefixes: &[Vec<u8>]) -> Option<(usize, &'a [u8])> {
+    let rest = without_slashes(path)?;
+    prefixes.iter().enumerate().find_map(|(number, prefix)| {
+        let behind = rest.strip_prefix(&prefix[..])?;
+        (behind.is_empty() || behind[0] == b'/' || behind[0] == b';').then_some((number, behind))
+    })
+}
+
+fn without_slashes(path: &[u8]) -> Option<&[u8]> {
+    let slashes = path
+        .iter()
+        .position(|byte| *byte != b'/')
+        .unwrap_or(path.len());
+    (slashes > 0).then(|| &path[slashes..])
+}
+
+/// Append the parameters of a query that are read. One that is not all ASCII is kept whole: case is Unicode's there.
+pub fn known_parameters(query: &[u8], out: &mut Vec<u8>) {
+    if !query.is_ascii() {
+        out.extend_from_slice(query);
+        return;
+    }
+    let begin = out.len();
+    let mut place = 0;
+    while place < query.len() {
+        if place == 0 || b"&?;".contains(&query[place]) {
+            // At the very beginning a parameter may stand with or without a mark before it.
+            let marked = place + usize::from(b"&?;".contains(&query[place]));
+            let end = parameter(query, marked).or_else(|| {
+                if place == 0 {
+                    parameter(query, 0)
+                } else {
+                    None
+                }
+            });
+            if let Some(end) = end {
+                if out.len() > begin {
+                    out.push(b'&');
+                }
+                out.extend_from_slice(&query[place..end]);
+                place = end;
+                continue;
+            }
+        }
+        place += 1;
+    }
+}
+
+/// Where a known parameter that begins here ends.
+fn parameter(query: &[u8], begin: usize) -> Option<usize> {
+    let rest = &query[begin..];
+    let equals = rest.iter().take(16).position(|byte| *byte == b'=')?;
+    let name = &rest[..equals];
+    if equals == 0
+        || !PARAMETERS
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+    {
+        return None;
+    }
+    let value = &rest[equals + 1..];
+    let length = memchr::memchr(b'&', value).unwrap_or(value.len());
+    (length > 0).then_some(begin + equals + 1 + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(target: &str) -> (Option<String>, Option<String>) {
+        let mut decoded = Vec::new();
+        let (path, query) = split(target.as_bytes(), &mut decoded);
+        let text = |part: Option<&[u8]>| part.map(|part| String::from_utf8(part.to_vec()).unwrap());
+        (text(path), text(query))
+    }
+
+    #[test]
+    fn targets_have_four_forms() {
+        assert_eq!(
+            parts("/a%C3%A9%0A%ff?q"),
+            (Some("/aé%0A%ff".into()), Some("q".into()))
+        );
+        assert_eq!(parts("http://host?q"), (Some("/".into()), Some("q".into())));
+        assert_eq!(parts("host:443"), (None, None));
+        assert_eq!(parts("*"), (Some("*".into()), None));
+    }
+
+    #[test]
+    fn queries_are_reduced_to_what_is_read() {
+        let mut out = Vec::new();
+        known_parameters(
+            b"a=1&SERVICE=WMS&bbox=1,2;width=3&layers=&format=png",
+            &mut out,
+        );
+        assert_eq!(out, b"&SERVICE=WMS&;width=3&&format=png");
+    }
+}
