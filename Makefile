@@ -53,7 +53,7 @@ ifneq ($(CARGO),)
 	cargo fmt --manifest-path native/Cargo.toml
 endif
 
-native: $(NATIVE) ## Build the compiled parser of access logs (needs Rust); loads take half the time with it
+native: $(NATIVE) ## Build the compiled parser of access logs (needs Rust); loads take less time with it
 	cargo test --manifest-path native/Cargo.toml --locked --quiet
 
 test-superset: $(VENV)/.dev $(SUPERSET)/.installed ## Run the tests of the dashboards, in a real browser (Debian's chromium)
@@ -103,9 +103,9 @@ $(NATIVE): native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
 native-or-slow:
 ifneq ($(CARGO),)
 	@$(MAKE) --silent --no-print-directory $(NATIVE) || \
-		echo "!!! THE COMPILED PARSER COULD NOT BE BUILT: LOADS OF ACCESS LOGS TAKE TWICE THE TIME (see above; make native tries again)" >&2
+		echo "!!! THE COMPILED PARSER COULD NOT BE BUILT: LOADS OF ACCESS LOGS TAKE LONGER (see above; make native tries again)" >&2
 else
-	@echo "!!! THERE IS NO cargo HERE, SO LOADS OF ACCESS LOGS TAKE TWICE THE TIME: install Rust and run make native" >&2
+	@echo "!!! THERE IS NO cargo HERE, SO LOADS OF ACCESS LOGS TAKE LONGER: install Rust and run make native" >&2
 endif
 
 $(VENV)/.created:
