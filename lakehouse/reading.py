@@ -25,6 +25,10 @@ from lakehouse.storage import storage_errors
 LEDGER_TABLES = ("inputs", "loads", "rejects")
 """Tables of every lakehouse that come from the ledgers instead of a table of their own."""
 
+_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_PREPARING = (duckdb.StatementType.SET, duckdb.StatementType.VARIABLE_SET, duckdb.StatementType.CREATE)
+"""What a query may stand behind; DuckDB's database is in memory, so that nothing of it stays."""
+
 
 class Reader:
     """Reads a lakehouse; writes nothing.
@@ -148,14 +152,15 @@ class Reader:
         """Answer a query.
 
         Args:
-            statement: DuckDB SQL.
+            statement: DuckDB SQL: a query, maybe behind statements that prepare it (`SET`, `CREATE MACRO`).
             limit: rows at most.
 
         Raises:
-            QueryError: with the engine's words, and what to do when a table is only not loaded yet.
+            QueryError: it does not only read, or with the engine's words, and what to do when a table is only not loaded yet.
         """
         with self.connect(statement) as connection:
             try:
+                _check_reads(connection.extract_statements(statement))
                 relation = connection.sql(statement)
                 if relation is None:
                     return pa.table({})
@@ -173,6 +178,14 @@ class Reader:
         except DatasetError:
             return f"\nTables and views there are: {', '.join(self.tables()) or 'none yet'}"
         return f"\nNothing is loaded into {name} yet: lakehouse load {name} FILE --site NAME"
+
+
+def _check_reads(statements: list[duckdb.Statement]) -> None:
+    kinds = [statement.type for statement in statements]
+    if not kinds or kinds[-1] not in _READING:
+        raise QueryError("lakehouse sql only reads: give a SELECT; rows come and go by lakehouse load and unload")
+    if not all(kind in _PREPARING for kind in kinds[:-1]):
+        raise QueryError("lakehouse sql answers one query: give one SELECT, behind SET or CREATE statements if need be")
 
 
 def _ledger_frame(name: str, ledger: Ledger, table: Table) -> pl.DataFrame:

@@ -125,6 +125,10 @@ QUERIES = [
     Mistake("syntax", ("sql", "selct 1"), 1, ("syntax error", "selct")),
     Mistake("no such table", ("sql", "select * from acess_logs"), 1, ("acess_logs", 'Did you mean "access_logs"')),
     Mistake("no such column", ("sql", "select hits from access_logs"), 1, ('"hits"', "Candidate bindings")),
+    Mistake(
+        "no query but a change", ("sql", "delete from access_logs"), 1, ("only reads", "SELECT", "lakehouse load and unload")
+    ),
+    Mistake("several queries", ("sql", "select 1; select 2"), 1, ("one query",)),
     Mistake("no such format", ("sql", "select 1", "--format", "xml"), 2, ("--format", "'csv'")),
     Mistake("output in no format", ("sql", "select 1", "-o", "hits.txt"), 2, ("hits.txt", "--format csv")),
     Mistake("output in no folder", ("sql", "select 1", "-o", "nope/hits.csv"), 1, ("nope/hits.csv", "name another file")),

@@ -162,6 +162,11 @@ def month_on_s3(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Home:
 BY_DAY = 'SELECT date, count(*) AS hits, min(path) AS "first, path" FROM access_logs GROUP BY 1 ORDER BY 1'
 
 
+def test_sql_may_prepare_its_query(cli: Cli) -> None:
+    query = "SET TimeZone='Asia/Tokyo'; CREATE MACRO twice(x) AS 2*x; SELECT twice(hour(TIMESTAMPTZ '2026-11-21 00:00:00Z')) h"
+    assert cli("sql", query, "--format", "csv").splitlines() == ["h", "18"]
+
+
 def test_sql_as_csv_is_a_header_and_rows(cli: Cli) -> None:
     assert cli("sql", BY_DAY, "--format", "csv") == (
         'date,hits,"first, path"\n2026-11-01,2,"/page0"\n2026-11-02,2,"/page1"\n2026-11-03,2,"/page2"\n'
