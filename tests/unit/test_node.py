@@ -12,7 +12,7 @@ from tests.cluster.node.places import Places
 def test_two_never_hold_one_node(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with Node(Places(tmp_path, home)).held():
-        refusal = rf"{home} is in use by process {os.getpid()} \(.*pytest.*\): wait .* LAKEHOUSE_NODE"
+        refusal = rf"{home} is in use by process {os.getpid()} \(.*python.*\): wait .* LAKEHOUSE_NODE"
         with pytest.raises(NodeError, match=refusal), Node(Places(tmp_path, home)).held():
             pass
         with Node(Places(tmp_path, tmp_path / "other")).held():
