@@ -29,6 +29,21 @@ spec:
     {{- end }}
 {{- end -}}
 
+{{/* Nobody may come in to any pod of a chart but where another policy lets them. */}}
+{{- define "common.denyAll" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "common.fullname" . }}-deny
+  labels:
+    {{- include "common.labels" (dict "root" .) | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "common.selector" (dict "root" .) | nindent 6 }}
+  policyTypes: [Ingress]
+{{- end -}}
+
 {{/* A pod that may be drained only when another one is there. Arguments: root, component, name. */}}
 {{- define "common.disruptionBudget" -}}
 apiVersion: policy/v1

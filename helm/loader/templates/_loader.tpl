@@ -24,6 +24,7 @@ spec:
     - name: lakehouse
       image: {{ include "common.image" (dict "root" $root "image" $values.image) }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
+      terminationMessagePolicy: FallbackToLogsOnError
       securityContext:
         {{- include "common.containerSecurity" $root | nindent 8 }}
       {{- with .command }}
@@ -50,8 +51,8 @@ spec:
         {{- with $values.catalog.existingSecret }}
         # PostgreSQL's client takes from here what the address does not say.
         {{- $secret := tpl . $root }}
-        {{- include "common.secretEnv" (dict "name" "PGUSER" "secret" $secret "key" "username") | nindent 8 }}
-        {{- include "common.secretEnv" (dict "name" "PGPASSWORD" "secret" $secret "key" "password") | nindent 8 }}
+        {{- include "common.secretEnv" (dict "name" "PGUSER" "secret" $secret "key" $values.catalog.existingSecretKeys.username) | nindent 8 }}
+        {{- include "common.secretEnv" (dict "name" "PGPASSWORD" "secret" $secret "key" $values.catalog.existingSecretKeys.password) | nindent 8 }}
         {{- end }}
         - name: LAKEHOUSE_S3_ENDPOINT
           value: {{ tpl $values.s3.endpoint $root | quote }}
@@ -59,10 +60,10 @@ spec:
           value: {{ $values.s3.region | quote }}
         - name: LAKEHOUSE_S3_PATH_STYLE
           value: {{ $values.s3.pathStyle | quote }}
-        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_S3_ACCESS_KEY_ID" "secret" $s3 "key" "access-key") | nindent 8 }}
-        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_S3_SECRET_ACCESS_KEY" "secret" $s3 "key" "secret-key") | nindent 8 }}
+        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_S3_ACCESS_KEY_ID" "secret" $s3 "key" $values.s3.existingSecretKeys.accessKey) | nindent 8 }}
+        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_S3_SECRET_ACCESS_KEY" "secret" $s3 "key" $values.s3.existingSecretKeys.secretKey) | nindent 8 }}
         {{- $key := include "common.secretName" (dict "root" $root "existing" $values.keySecret "name" $name) }}
-        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_KEY" "secret" $key "key" "key") | nindent 8 }}
+        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_KEY" "secret" $key "key" $values.keySecretKeys.key) | nindent 8 }}
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -85,4 +86,29 @@ spec:
     {{- with $values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{/* Inputs of a backfill, one for each of its pods: those listed, or one a day. Arguments: name, backfill. */}}
+{{- define "loader.inputs" -}}
+{{- with .backfill -}}
+{{- if .inputs -}}
+{{- toYaml .inputs -}}
+{{- else -}}
+{{- if not (contains "{date}" .input) }}
+{{- fail (printf "loader: backfills.%s.input is %q: write {date} where the day stands, as in s3://landing/web/{date}/*.gz" $.name .input) }}
+{{- end }}
+{{- $first := mustToDate "2006-01-02T15:04:05Z07:00" (printf "%sT00:00:00Z" .from) }}
+{{- $last := mustToDate "2006-01-02T15:04:05Z07:00" (printf "%sT00:00:00Z" .to) }}
+{{- $days := add1 (div (sub (unixEpoch $last | int64) (unixEpoch $first | int64)) 86400) | int }}
+{{- if lt $days 1 }}
+{{- fail (printf "loader: backfills.%s goes from %s to %s, which is earlier" $.name .from .to) }}
+{{- end }}
+{{- $inputs := list }}
+{{- range $day := until $days }}
+{{- $date := dateInZone "2006-01-02" ($first | dateModify (printf "%dh" (mul $day 24))) "UTC" }}
+{{- $inputs = append $inputs (replace "{date}" $date $.backfill.input) }}
+{{- end }}
+{{- toYaml $inputs }}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -4,36 +4,6 @@
 {{- sub (int .) $beside -}}
 {{- end -}}
 
-{{/* Say in a sentence what does not fit together, before anything is installed. */}}
-{{- define "trino.check" -}}
-{{- range $who := list "coordinator" "worker" }}
-{{- $megabytes := int (index $.Values $who).memoryMegabytes }}
-{{- if lt $megabytes 1024 }}
-{{- fail (printf "trino: %s.memoryMegabytes is %d, and Trino does not start with less than 1024: raise it" $who $megabytes) }}
-{{- end }}
-{{- end }}
-{{- if or (le (float64 .Values.query.heapShare) 0.0) (gt (float64 .Values.query.heapShare) 0.7) }}
-{{- fail (printf "trino: query.heapShare is %v; it must be above 0 and at most 0.7, as the rest of the heap is for buffers that no query is charged for" .Values.query.heapShare) }}
-{{- end }}
-{{- range $name := .Values.catalogs.shipped }}
-{{- if not ($.Files.Get (printf "catalogs/%s.properties" $name)) }}
-{{- fail (printf "trino: catalogs.shipped names %q, and there is no such catalog: remove it, or give its properties in catalogs.extra" $name) }}
-{{- end }}
-{{- end }}
-{{- $iceberg := .Values.iceberg }}
-{{- if and (ne $iceberg.catalog "hive") (not $iceberg.uri) }}
-{{- fail (printf "trino: iceberg.catalog is %s, and iceberg.uri is empty: set the address of that catalog" $iceberg.catalog) }}
-{{- end }}
-{{- if and (eq $iceberg.catalog "jdbc") (not $iceberg.existingSecret) }}
-{{- fail "trino: iceberg.catalog is jdbc, and iceberg.existingSecret is empty: name the Secret with username and password of the database" }}
-{{- end }}
-{{- range $name, $text := .Values.catalogs.extra }}
-{{- if not (contains "connector.name=" $text) }}
-{{- fail (printf "trino: catalogs.extra.%s has no line connector.name=...: every catalog needs one" $name) }}
-{{- end }}
-{{- end }}
-{{- end -}}
-
 {{/*
 A shipped catalog's properties, with the names that this version of Trino knows (trinodb/trino#29070).
 Arguments: root, name.
@@ -45,7 +15,8 @@ Arguments: root, name.
 {{- $file = printf "iceberg-%s" $values.iceberg.catalog -}}
 {{- end -}}
 {{- $text := .root.Files.Get (printf "catalogs/%s.properties" $file) -}}
-{{- if ge ($values.image.tag | int) 481 -}}
+{{- /* A tag without a version, such as latest, is taken for the newest. */ -}}
+{{- if ge (regexFind "^[0-9]+" (toString $values.image.tag) | default "9999" | int) 481 -}}
 {{- $text = replace "fs.native-s3.enabled" "fs.s3.enabled" $text -}}
 {{- end -}}
 {{- $text -}}
@@ -81,8 +52,8 @@ Arguments: root, name.
 {{- end }}
 {{- if eq .catalog "jdbc" }}
 {{- $secret := tpl .existingSecret $ }}
-{{ include "common.secretEnv" (dict "name" "CATALOG_USERNAME" "secret" $secret "key" "username") }}
-{{ include "common.secretEnv" (dict "name" "CATALOG_PASSWORD" "secret" $secret "key" "password") }}
+{{ include "common.secretEnv" (dict "name" "CATALOG_USERNAME" "secret" $secret "key" .existingSecretKeys.username) }}
+{{ include "common.secretEnv" (dict "name" "CATALOG_PASSWORD" "secret" $secret "key" .existingSecretKeys.password) }}
 {{- end }}
 {{- end }}
 - name: S3_ENDPOINT
@@ -91,15 +62,14 @@ Arguments: root, name.
   value: {{ .Values.s3.region | quote }}
 - name: S3_PATH_STYLE
   value: {{ .Values.s3.pathStyle | quote }}
-{{ include "common.secretEnv" (dict "name" "S3_ACCESS_KEY" "secret" $s3 "key" "access-key") }}
-{{ include "common.secretEnv" (dict "name" "S3_SECRET_KEY" "secret" $s3 "key" "secret-key") }}
+{{ include "common.secretEnv" (dict "name" "S3_ACCESS_KEY" "secret" $s3 "key" .Values.s3.existingSecretKeys.accessKey) }}
+{{ include "common.secretEnv" (dict "name" "S3_SECRET_KEY" "secret" $s3 "key" .Values.s3.existingSecretKeys.secretKey) }}
 {{ include "common.secretEnv" (dict "name" "INTERNAL_SHARED_SECRET" "secret" (include "common.fullname" .) "key" "internal-shared-secret") }}
 - name: SHUTDOWN_PASSWORD
   valueFrom:
     secretKeyRef:
       name: {{ include "trino.usersSecret" . }}
-      key: shutdown
-      optional: true
+      key: {{ .Values.auth.existingSecretKeys.shutdown }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -109,6 +79,8 @@ Arguments: root, name.
 {{- define "trino.pod" -}}
 {{- $root := .root -}}
 {{- $name := include "common.fullname" $root -}}
+{{- /* What a certificate's Secret holds is a convention, unless it is one of somebody else's. */ -}}
+{{- $keys := ternary $root.Values.tls.existingSecretKeys (dict "certificate" "tls.crt" "key" "tls.key" "authority" "ca.crt") (ne $root.Values.tls.existingSecret "") -}}
 metadata:
   labels:
     {{- include "common.labels" (dict "root" $root "component" .component) | nindent 4 }}
@@ -142,6 +114,7 @@ spec:
     - name: certificate
       image: {{ include "common.image" (dict "root" $root "image" $root.Values.image) }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      terminationMessagePolicy: FallbackToLogsOnError
       securityContext:
         {{- include "common.containerSecurity" $root | nindent 8 }}
       command: [sh, -c, cat /run/secrets/tls/tls.key /run/secrets/tls/tls.crt > /run/tls/trino.pem]
@@ -158,6 +131,7 @@ spec:
     - name: trino
       image: {{ include "common.image" (dict "root" $root "image" $root.Values.image) }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      terminationMessagePolicy: FallbackToLogsOnError
       securityContext:
         {{- include "common.containerSecurity" $root | nindent 8 }}
       env:
@@ -225,6 +199,9 @@ spec:
     - name: certificate
       secret:
         secretName: {{ include "trino.tlsSecret" $root }}
+        items:
+          - {key: {{ $keys.certificate }}, path: tls.crt}
+          - {key: {{ $keys.key }}, path: tls.key}
     - name: configuration
       projected:
         sources:
@@ -235,12 +212,12 @@ spec:
           - secret:
               name: {{ include "trino.usersSecret" $root }}
               items:
-                - {key: password.db, path: password.db}
+                - {key: {{ $root.Values.auth.existingSecretKeys.passwordFile }}, path: password.db}
           - secret:
               name: {{ include "trino.tlsSecret" $root }}
               optional: true
               items:
-                - {key: ca.crt, path: tls/ca.crt}
+                - {key: {{ $keys.authority }}, path: tls/ca.crt}
     - name: catalogs
       configMap:
         name: {{ $name }}-catalogs

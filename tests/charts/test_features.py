@@ -1,0 +1,210 @@
+"""A values file a feature: what each changes in what is installed."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.charts.conftest import VALUES, Helm, of_kind, pods
+
+Objects = list[dict[str, Any]]
+
+
+def containers(objects: Objects) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, pod in pods(objects).items():
+        for container in (*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]):
+            yield name, container
+
+
+def named(objects: Objects, kind: str, name: str) -> dict[str, Any]:
+    (found,) = [item for item in of_kind(objects, kind) if item["metadata"]["name"] == name]
+    return found
+
+
+def names(objects: Objects, kind: str) -> set[str]:
+    return {item["metadata"]["name"] for item in of_kind(objects, kind)}
+
+
+def secrets_used(objects: Objects) -> set[tuple[str, str]]:
+    """Name and key of every Secret that a pod reads."""
+    used = set()
+    for pod in pods(objects).values():
+        for container in (*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]):
+            references = [entry["valueFrom"].get("secretKeyRef") for entry in container.get("env", []) if "valueFrom" in entry]
+            used |= {(reference["name"], reference["key"]) for reference in references if reference}
+        volumes = pod["spec"].get("volumes", [])
+        sources = [source for volume in volumes for source in volume.get("projected", {}).get("sources", [])]
+        for secret in [entry["secret"] for entry in (*volumes, *sources) if "secret" in entry]:
+            name = secret.get("secretName") or secret["name"]
+            used |= {(name, item["key"]) for item in secret.get("items", [])} or {(name, "")}
+    return used
+
+
+def configuration(objects: Objects, name: str, file: str) -> str:
+    text: str = named(objects, "ConfigMap", f"lakehouse-{name}")["data"][file]
+    return text
+
+
+def placement(objects: Objects) -> None:
+    for name, pod in pods(objects).items():
+        assert pod["spec"]["nodeSelector"] == {"kubernetes.io/arch": "amd64"}, name
+        assert pod["spec"]["tolerations"][0]["key"] == "data", name
+        assert "nodeAffinity" in pod["spec"]["affinity"], name
+        assert pod["spec"]["priorityClassName"] == "system-cluster-critical", name
+
+
+def extras(objects: Objects) -> None:
+    assert [item["metadata"]["name"] for item in objects if item["metadata"]["labels"].get("team") != "data"] == []
+    for name, pod in pods(objects).items():
+        assert pod["metadata"]["labels"]["cost-centre"] == "42", name
+        if name != "lakehouse-loader-test":
+            assert pod["metadata"]["annotations"]["example.org/scrape"] == "no", name
+    servers = (
+        "lakehouse-postgresql",
+        "lakehouse-minio",
+        "lakehouse-metastore",
+        "lakehouse-trino-coordinator",
+        "lakehouse-loader-web",
+    )
+    for name in servers:
+        container = pods(objects)[name]["spec"]["containers"][0]
+        assert {"name": "TZ", "value": "Europe/Paris"} in container["env"], name
+        assert {"name": "more", "mountPath": "/more"} in container["volumeMounts"], name
+        assert {"name": "more", "emptyDir": {}} in pods(objects)[name]["spec"]["volumes"], name
+
+
+def images(objects: Objects) -> None:
+    assert [
+        container["image"]
+        for _, container in containers(objects)
+        if not container["image"].startswith("registry.example.org/mirror/")
+    ] == []
+    assert all(pod["spec"]["imagePullSecrets"] == [{"name": "registry-password"}] for pod in pods(objects).values())
+    # The property is called otherwise since Trino 481.
+    assert "\nfs.s3.enabled=true" in configuration(objects, "trino-catalogs", "iceberg.properties")
+
+
+def service_accounts(objects: Objects) -> None:
+    assert "lakehouse-minio" not in names(objects, "ServiceAccount")
+    assert pods(objects)["lakehouse-minio"]["spec"]["serviceAccountName"] == "object-store"
+    made = named(objects, "ServiceAccount", "lakehouse-trino")
+    assert made["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/trino"}
+
+
+def existing_secrets(objects: Objects) -> None:
+    of_others = {
+        ("vault-postgresql", "root"), ("vault-metastore", "user"), ("vault-metastore", "secret"),
+        ("vault-minio", "user"), ("vault-minio", "word"), ("vault-loader", "id"), ("vault-loader", "word"),
+        ("vault-trino", ""), ("vault-trino", "access-key"), ("vault-trino", "secret-key"),
+        ("vault-users", "htpasswd"), ("vault-users", "stop"), ("vault-key", "hash"),
+    }  # fmt: skip
+    assert of_others <= secrets_used(objects)
+    # Made are those of the users that were not given, the nodes' secret, and the certificate.
+    made = {"minio-dashboards", "minio-landing", "trino", "trino-tls"}
+    assert names(objects, "Secret") == {f"lakehouse-{name}" for name in made}
+
+
+def tls_given(objects: Objects) -> None:
+    assert "lakehouse-trino-tls" not in names(objects, "Secret")
+    assert {("trino-certificate", key) for key in ("cert.pem", "key.pem", "chain.pem")} <= secrets_used(objects)
+
+
+def tls_cert_manager(objects: Objects) -> None:
+    assert "lakehouse-trino-tls" not in names(objects, "Secret")
+    wanted = named(objects, "Certificate", "lakehouse-trino")["spec"]
+    assert wanted["issuerRef"] == {"name": "company", "kind": "ClusterIssuer"}
+    assert {"trino.example.org", "localhost", "lakehouse-trino.lakehouse.svc"} <= set(wanted["dnsNames"])
+
+
+def external_parts(objects: Objects) -> None:
+    assert of_kind(objects, "StatefulSet") == []
+    text = json.dumps(objects)
+    assert "https://s3.example.org" in text
+    assert not any(f"lakehouse-{part}" in text for part in ("postgresql", "minio", "metastore"))
+
+
+def network(objects: Objects) -> None:
+    rules = named(objects, "NetworkPolicy", "lakehouse-trino-coordinator")["spec"]["ingress"]
+    (https,) = [rule for rule in rules if rule["ports"] == [{"port": "https"}]]
+    assert {"podSelector": {"matchLabels": {"app": "reports"}}} in https["from"]
+    assert not {name for name in names(objects, "NetworkPolicy") if "minio" in name}
+
+
+def not_kept(objects: Objects) -> None:
+    assert "resource-policy" not in json.dumps(objects)
+    assert {item["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] for item in of_kind(objects, "StatefulSet")} == {
+        "Delete"
+    }
+
+
+def workers(objects: Objects) -> None:
+    deployment = named(objects, "Deployment", "lakehouse-trino-worker")["spec"]
+    assert deployment["replicas"] == 3
+    assert deployment["template"]["spec"]["terminationGracePeriodSeconds"] > 600
+    assert deployment["template"]["spec"]["containers"][0]["resources"]["limits"] == {"memory": "8192Mi"}
+    heap = 8192 - 8192 * 20 // 100
+    assert f"-Xmx{heap}M" in configuration(objects, "trino-worker", "jvm.config")
+    # What one query may use on all workers is three times what it may use on one.
+    assert f"query.max-memory-per-node={heap // 2}MB" in configuration(objects, "trino-worker", "config.properties")
+    assert f"query.max-memory={heap * 3 // 2}MB" in configuration(objects, "trino-coordinator", "config.properties")
+
+
+def no_workers(objects: Objects) -> None:
+    assert named(objects, "Deployment", "lakehouse-trino-worker")["spec"]["replicas"] == 0
+    assert "node-scheduler.include-coordinator=true" in configuration(objects, "trino-coordinator", "config.properties")
+
+
+def catalogs(objects: Objects) -> None:
+    assert "connection-password=${ENV:ORDERS_PASSWORD}" in configuration(objects, "trino-catalogs", "orders.properties")
+    assert ("orders", "password") in secrets_used(objects)
+    assert "query.max-run-time=1h" in configuration(objects, "trino-worker", "config.properties")
+
+
+def users(objects: Objects) -> None:
+    assert configuration(objects, "trino-access", "groups.txt").splitlines() == ["admin:ann", "analyst:bob", "writer:load"]
+    rules = json.loads(configuration(objects, "trino-access", "rules.json"))
+    assert {"name": "email", "allow": False} in [column for rule in rules["tables"] for column in rule.get("columns", [])]
+    passwords = base64.b64decode(named(objects, "Secret", "lakehouse-trino-users")["data"]["password.db"]).decode()
+    assert [line.split(":")[0] for line in passwords.splitlines()] == ["ann", "bob", "load", "shutdown"]
+
+
+def sizes(objects: Objects) -> None:
+    claim = named(objects, "StatefulSet", "lakehouse-postgresql")["spec"]["volumeClaimTemplates"][0]["spec"]
+    assert claim["storageClassName"] == "fast"
+    assert claim["resources"]["requests"]["storage"] == "50Gi"
+    assert pods(objects)["lakehouse-postgresql"]["spec"]["containers"][0]["resources"]["limits"] == {"memory": "2Gi"}
+
+
+def sources(objects: Objects) -> None:
+    spec = named(objects, "CronJob", "lakehouse-loader-web")["spec"]
+    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("30 2 * * *", "Europe/Paris", "Forbid")
+    assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 3600
+    arguments = pods(objects)["lakehouse-loader-web"]["spec"]["containers"][0]["args"]
+    assert arguments == ["load", "access_logs", "s3://landing/web/*.gz", "--site", "rennes", "--format", "combined"]
+    assert named(objects, "CronJob", "lakehouse-loader-api")["spec"]["suspend"] is True
+
+
+def backfills(objects: Objects) -> None:
+    jobs = {item["metadata"]["name"].rsplit("-", 1)[0]: item["spec"] for item in of_kind(objects, "Job")}
+    shards, days = jobs["lakehouse-loader-shards"], jobs["lakehouse-loader-february"]
+    assert (shards["completionMode"], shards["completions"], shards["parallelism"]) == ("Indexed", 2, 2)
+    assert days["parallelism"] == days["completions"] == 3
+    inputs = days["template"]["spec"]["containers"][0]["args"]
+    assert inputs == [f"s3://landing/web/{day}/*.gz" for day in ("2024-02-28", "2024-02-29", "2024-03-01")]
+
+
+CHECKS: tuple[Callable[[Objects], None], ...] = (
+    placement, extras, images, service_accounts, existing_secrets, tls_given, tls_cert_manager, external_parts, network, not_kept,
+    workers, no_workers, catalogs, users, sizes, sources, backfills,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_feature(helm: Helm, check: Callable[[Objects], None]) -> None:
+    check(helm.rendered(values=VALUES / f"{check.__name__.replace('_', '-')}.yaml"))
+
+
+def test_every_values_file_is_a_feature() -> None:
+    assert {file.stem for file in VALUES.iterdir()} == {check.__name__.replace("_", "-") for check in CHECKS}

@@ -1,0 +1,196 @@
+"""What is true of everything that is installed, whatever the values."""
+
+import json
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.charts.conftest import NAME, VALUES, Helm, of_kind, pod_of, pods
+
+FILES = [None, *sorted(VALUES.glob("*.yaml"))]
+
+
+@pytest.fixture(scope="module", params=FILES, ids=lambda file: file.stem if file else "no-values")
+def objects(helm: Helm, request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    return helm.rendered(values=request.param)
+
+
+def test_pods_satisfy_pod_security_restricted(objects: list[dict[str, Any]]) -> None:
+    for name, pod in pods(objects).items():
+        spec = pod["spec"]
+        security = spec["securityContext"]
+        assert security["runAsNonRoot"] and security["runAsUser"] > 0, name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert spec["automountServiceAccountToken"] is False, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
+        kinds = {kind for volume in spec.get("volumes", []) for kind in volume if kind != "name"}
+        assert kinds <= {"configMap", "emptyDir", "projected", "secret"}, name
+        for container in (*spec.get("initContainers", []), *spec["containers"]):
+            expected = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+            assert container["securityContext"] == expected, f"{name}: {container['name']}"
+
+
+def test_containers_have_requests_limits_and_last_words(objects: list[dict[str, Any]]) -> None:
+    for name, pod in pods(objects).items():
+        for container in (*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]):
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}, f"{name}: {container['name']}"
+            assert "memory" in container["resources"]["limits"], f"{name}: {container['name']}"
+            assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", f"{name}: {container['name']}"
+
+
+def test_servers_are_probed_and_drained_one_by_one(objects: list[dict[str, Any]]) -> None:
+    budgets = [budget["spec"] for budget in of_kind(objects, "PodDisruptionBudget")]
+    assert all(budget["maxUnavailable"] == 1 for budget in budgets)
+    for server in of_kind(objects, "Deployment", "StatefulSet"):
+        pod = pod_of(server)
+        for container in pod["spec"]["containers"]:
+            assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), server["metadata"]["name"]
+            # An open port proves nothing.
+            assert "tcpSocket" not in container["readinessProbe"], server["metadata"]["name"]
+        selected = [
+            budget for budget in budgets if budget["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+        ]
+        assert len(selected) == 1, server["metadata"]["name"]
+
+
+def test_selectors_find_their_pods_and_nobody_elses(objects: list[dict[str, Any]]) -> None:
+    labels = {name: pod["metadata"]["labels"] for name, pod in pods(objects).items()}
+    for item in of_kind(objects, "Deployment", "StatefulSet"):
+        wanted = item["spec"]["selector"]["matchLabels"]
+        assert [name for name, given in labels.items() if wanted.items() <= given.items()] == [item["metadata"]["name"]]
+    for service in of_kind(objects, "Service"):
+        wanted = service["spec"]["selector"]
+        assert len([name for name, given in labels.items() if wanted.items() <= given.items()]) == 1, service["metadata"]["name"]
+
+
+def test_secret_values_are_in_secrets_only(objects: list[dict[str, Any]]) -> None:
+    secrets = {
+        b64decode(value).decode()
+        for secret in of_kind(objects, "Secret")
+        for key, value in secret["data"].items()
+        if key != "username" or "minio" in secret["metadata"]["name"]
+    }
+    elsewhere = json.dumps([item for item in objects if item["kind"] != "Secret"])
+    assert secrets
+    assert not [secret for secret in secrets if secret in elsewhere]
+
+
+def test_nobody_comes_in_uninvited(helm: Helm) -> None:
+    objects = helm.rendered(values=VALUES / "sources.yaml")
+    policies = [policy["spec"] for policy in of_kind(objects, "NetworkPolicy")]
+    for name, pod in pods(objects).items():
+        labels = pod["metadata"]["labels"].items()
+        selecting = [policy for policy in policies if policy["podSelector"]["matchLabels"].items() <= labels]
+        assert any("ingress" not in policy for policy in selecting), name
+        assert all(rule["from"] and rule["ports"] for policy in selecting for rule in policy.get("ingress", [])), name
+
+
+def test_everybody_who_needs_a_part_is_let_in(helm: Helm) -> None:
+    objects = helm.rendered(values=VALUES / "sources.yaml")
+    labels = {name: pod["metadata"]["labels"] for name, pod in pods(objects).items()}
+
+    def allowed(server: str) -> set[str]:
+        rules = [
+            policy["spec"] for policy in of_kind(objects, "NetworkPolicy") if policy["metadata"]["name"] == f"{NAME}-{server}"
+        ]
+        peers = [peer["podSelector"]["matchLabels"] for policy in rules for rule in policy["ingress"] for peer in rule["from"]]
+        return {name for name, given in labels.items() for peer in peers if peer.items() <= given.items()}
+
+    trino = {f"{NAME}-trino-coordinator", f"{NAME}-trino-worker"}
+    loads = {f"{NAME}-loader-{name}" for name in ("web", "api", "test")}
+    assert allowed("metastore") == trino | loads
+    assert allowed("trino-worker") == trino
+    assert allowed("trino-coordinator") == trino | {f"{NAME}-loader-test"}
+
+
+@pytest.mark.parametrize(
+    ("values", "rolled"),
+    [
+        ({"trino": {"catalogs": {"extra": {"more": "connector.name=tpch"}}}}, {"trino-coordinator", "trino-worker"}),
+        ({"trino": {"extraConfig": ["query.max-run-time=1h"]}}, {"trino-coordinator", "trino-worker"}),
+        ({"trino": {"auth": {"users": {"eve": "analyst"}}}}, {"trino-coordinator", "trino-worker"}),
+        ({"metastore": {"s3": {"region": "eu-west-3"}}}, {"metastore"}),
+        ({"loader": {"settings": "# nothing"}}, set()),
+    ],
+    ids=str,
+)
+def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[str, Any], rolled: set[str]) -> None:
+    before, after = helm.rendered(), helm.rendered(values=values)
+
+    def servers(objects: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            item["metadata"]["name"].removeprefix(f"{NAME}-"): pod_of(item)
+            for item in of_kind(objects, "Deployment", "StatefulSet")
+        }
+
+    assert {name for name, pod in servers(after).items() if servers(before)[name] != pod} == rolled
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"trino": {"worker": {"memoryMegabytes": 512}}},
+            "trino: worker.memoryMegabytes is 512, and Trino does not start with less than 1024: raise it",
+        ),
+        ({"trino": {"query": {"heapShare": 0.9}}}, "trino: query.heapShare is 0.9; it must be above 0 and at most 0.7"),
+        (
+            {"trino": {"catalogs": {"shipped": ["icebrg"]}}},
+            'trino: catalogs.shipped names "icebrg", and there is no such catalog',
+        ),
+        (
+            {"trino": {"catalogs": {"extra": {"x": "conector.name=hive"}}}},
+            "trino: catalogs.extra.x has no line connector.name=...",
+        ),
+        (
+            {"trino": {"catalogs": {"extra": {"hive": "connector.name=hive"}}}},
+            "trino: catalogs.extra.hive has the name of a shipped catalog",
+        ),
+        (
+            {"trino": {"catalogs": {"extra": {"x": "connector.name=postgresql\nconnection-password=open"}}}},
+            'trino: catalogs.extra.x holds a secret in "connection-password": write ${ENV:NAME} there',
+        ),
+        ({"trino": {"tls": {"existingSecret": "x", "certManager": {"issuer": "y"}}}}, "a certificate comes from one of them"),
+        (
+            {"metastore": {"heapMegabytes": 1024}},
+            "metastore: heapMegabytes is 1024 and resources.limits.memory 1Gi: Java needs 192 MiB beside",
+        ),
+        ({"minio": {"buckets": ["warehouse"]}}, 'may use the bucket "landing", which buckets does not name: add it there'),
+        ({"minio": {"enabled": False}}, "minio.enabled is false, and metastore.s3.endpoint still names it"),
+        ({"postgresql": {"enabled": False}}, "postgresql.enabled is false, and metastore.database.host still names it"),
+        (
+            {"loader": {"backfills": {"x": {"dataset": "d", "input": "s3://a/b", "from": "2024-01-01", "to": "2024-01-02"}}}},
+            'loader: backfills.x.input is "s3://a/b": write {date} where the day stands',
+        ),
+        (
+            {
+                "loader": {
+                    "backfills": {"x": {"dataset": "d", "input": "s3://a/{date}", "from": "2024-01-02", "to": "2024-01-01"}}
+                }
+            },
+            "loader: backfills.x goes from 2024-01-02 to 2024-01-01, which is earlier",
+        ),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_together_is_told(helm: Helm, values: dict[str, Any], said: str) -> None:
+    assert said in helm.refusal(values)
+
+
+def test_lint_finds_nothing(helm: Helm) -> None:
+    for chart in sorted(path.parent for path in helm.charts.glob("*/Chart.yaml")):
+        done = helm.run("lint", "--strict", str(chart))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_is_whole(helm: Helm, tmp_path: Path) -> None:
+    for chart in sorted(path.parent for path in helm.charts.glob("*/values.yaml")):
+        done = helm.run("package", str(chart), "--destination", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+    # The folder holds a link to the catalogs, and the package the files themselves.
+    packaged = helm.run(
+        "template", NAME, str(next(tmp_path.glob("lakehouse-*.tgz"))), "--show-only", "charts/trino/templates/catalogs.yaml"
+    )
+    assert "hive.recursive-directories=true" in packaged.stdout, packaged.stderr

@@ -1,0 +1,80 @@
+"""What is given wrongly is told in one sentence: by helm before anything is installed, or else by the pod."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.tools import CHARTS, Cluster, CommandFailedError, Release, build_dependencies, until
+
+pytestmark = pytest.mark.cluster
+KEYS = ("access-key", "secret-key")
+
+
+@pytest.fixture(scope="module")
+def wrong(cluster: Cluster) -> Iterator[Release]:
+    """A namespace for what does not work, with a Secret that has the keys of an object store."""
+    build_dependencies(cluster)
+    namespace = "bad-input"
+    cluster.kubectl("create", "namespace", namespace)
+    release = Release(cluster, "wrong", namespace)
+    release.kubectl("create", "secret", "generic", "wrong-minio-trino", *(f"--from-literal={key}=unused" for key in KEYS))
+    yield release
+    cluster.kubectl("delete", "namespace", namespace)
+
+
+def install(release: Release, chart: str, *options: str) -> None:
+    release.cluster.helm("install", release.name, str(CHARTS / chart), "--namespace", release.namespace, *options)
+
+
+def test_a_secret_that_is_missing(wrong: Release) -> None:
+    with pytest.raises(CommandFailedError) as refused:
+        install(wrong, "lakehouse", "--set", "trino.s3.existingSecret=nowhere")
+    assert 'trino: s3.existingSecret names the Secret "nowhere", and the namespace bad-input has none' in str(refused.value)
+    assert wrong.objects("pods") == []
+
+
+def test_a_secret_without_the_key(wrong: Release) -> None:
+    options = ("--set", "trino.s3.existingSecret=wrong-minio-trino", "--set", "trino.s3.existingSecretKeys.accessKey=id")
+    with pytest.raises(CommandFailedError, match=r'the Secret "wrong-minio-trino", which has no key "id": add it, or say in'):
+        install(wrong, "lakehouse", *options)
+    assert wrong.objects("pods") == []
+
+
+def test_memory_that_is_not_enough(wrong: Release) -> None:
+    with pytest.raises(CommandFailedError, match="memoryMegabytes is 512, and Trino does not start with less"):
+        install(wrong, "lakehouse", "--set", "trino.worker.memoryMegabytes=512")
+    assert wrong.objects("pods") == []
+
+
+def last_words(release: Release, component: str) -> str:
+    """Why containers of a component ended, as `kubectl describe pod` shows it; empty as long as none did."""
+    words = []
+    for pod in release.objects("pods", f"app.kubernetes.io/component={component}"):
+        for status in (*pod["status"].get("initContainerStatuses", []), *pod["status"].get("containerStatuses", [])):
+            ended = status["state"].get("terminated") or status["lastState"].get("terminated") or {}
+            words.append(ended.get("message", "") if ended.get("exitCode") else "")
+    return "\n".join(words).strip()
+
+
+def test_a_database_that_is_not_there(wrong: Release) -> None:
+    wrong.kubectl("create", "secret", "generic", "database", "--from-literal=username=a", "--from-literal=password=b")
+    options = ("--set", "database.host=nowhere.example.org", "--set", "database.existingSecret=database")
+    install(wrong, "metastore", *options)
+    try:
+        said = until(lambda: last_words(wrong, "server"), "the metastore's complaint")
+        assert said == (
+            "metastore: nothing takes connections at nowhere.example.org:5432: set database.host and database.port to your "
+            "PostgreSQL, or look why it is down"
+        )
+    finally:
+        wrong.cluster.helm("uninstall", wrong.name, "--namespace", wrong.namespace, "--wait")
+
+
+def test_a_catalog_with_a_typing_error(wrong: Release) -> None:
+    catalog = "catalogs.extra.orders=connector.name=tpch\ntpch.splits-per-nod=2"
+    install(wrong, "trino", "--set", "worker.replicas=0", "--set", catalog)
+    try:
+        said = until(lambda: last_words(wrong, "coordinator"), "Trino's complaint")
+        assert "Configuration property 'tpch.splits-per-nod' was not used" in said
+    finally:
+        wrong.cluster.helm("uninstall", wrong.name, "--namespace", wrong.namespace, "--wait")

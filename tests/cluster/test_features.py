@@ -1,0 +1,48 @@
+"""What helm makes of each values file of tests/charts, as the API server would take it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.conftest import RESTRICTED
+from tests.cluster.tools import CHARTS, PROJECT, Cluster, build_dependencies
+
+pytestmark = pytest.mark.cluster
+FILES = sorted((PROJECT / "tests" / "charts" / "values").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """An empty namespace that enforces Pod Security "restricted"."""
+    build_dependencies(cluster)
+    name = "dry-run"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("label", "namespace", name, *(f"{key}={value}" for key, value in RESTRICTED.items()))
+    # Helm makes it before the one pod that is asked for by name, that of `helm test`.
+    cluster.kubectl("create", "serviceaccount", "lakehouse-loader", "--namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_api_server_takes_it(cluster: Cluster, namespace: str, file: Path) -> None:
+    rendered = cluster.helm("template", "lakehouse", str(CHARTS / "lakehouse"), "--namespace", namespace, "--values", str(file))
+    # cert-manager, which knows this kind, is not in the cluster of the tests.
+    known = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] != "Certificate"]
+    taken = cluster.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "--namespace", namespace, "--filename=-", text=yaml.safe_dump_all(known)
+    )
+    assert len(taken.splitlines()) == len(known)
+
+
+def test_whoever_brings_an_object_store_is_told_the_rights_that_keys_need(cluster: Cluster) -> None:
+    build_dependencies(cluster)
+    values = ("--values", str(PROJECT / "tests" / "charts" / "values" / "external-parts.yaml"))
+    said = cluster.helm("install", "lakehouse", str(CHARTS / "lakehouse"), "--dry-run=client", *values)
+    notes = said.partition("\nNOTES:\n")[2]
+    assert "\n    loader, Secret s3-loader: write the warehouse, read the landing bucket\n" in notes
+    assert "\n    trino, Secret s3-trino: write the warehouse, read the landing bucket\n" in notes
+    assert "metastore, Secret" not in notes
+    assert "s3:ListBucketMultipartUploads" in notes
