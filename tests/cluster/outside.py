@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.io import FileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
+from sqlalchemy import Engine, create_engine
 
 from tests.cluster.tools import Release
 
@@ -72,3 +75,27 @@ def rest(port: int, s3_keys: dict[str, str], s3_port: int) -> Iterator[Catalog]:
         **{"py-catalog-impl": f"{__name__}.{ForwardedRestCatalog.__name__}", OUTSIDE: f"http://127.0.0.1:{s3_port}"},
         **s3_keys,
     )
+
+
+@contextmanager
+def query_engine(release: Release, user: str, place: str, folder: Path) -> Iterator[Engine]:
+    """Trino behind the address that dashboards use, over TLS.
+
+    Args:
+        release: where.
+        user: to log in as.
+        place: catalog and schema, as `hive/default`.
+        folder: for the certificate of Trino's authority.
+    """
+    authority = folder / "ca.crt"
+    authority.write_text(release.secret("trino-tls", "ca.crt"), encoding="utf-8")
+    with release.port_forward(f"svc/{release.name}-trino", 8443) as port, pytest.MonkeyPatch.context() as environment:
+        # Where it is set, it overrides what the connection says.
+        environment.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        environment.delenv("CURL_CA_BUNDLE", raising=False)
+        address = f"trino://{user}:{release.secret('trino-users', user)}@localhost:{port}/{place}"
+        engine = create_engine(address, connect_args={"http_scheme": "https", "verify": str(authority)})
+        try:
+            yield engine
+        finally:
+            engine.dispose()
