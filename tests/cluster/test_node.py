@@ -1,6 +1,5 @@
 """The node itself: nodes do not disturb each other, and none leaves anything behind."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +10,9 @@ from tests.cluster.clusters import given_cluster
 from tests.cluster.node.node import Node
 from tests.cluster.node.places import Places, places
 from tests.cluster.tools import until
+from tests.cluster.traces import of_the_machine, processes, traces
 
 pytestmark = pytest.mark.cluster
-SETTINGS = ("kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
-FOLDERS = ("/etc/kubernetes", "/opt/containerd", "/usr/libexec/kubernetes", "/var/lib/cni", "/var/lib/kubelet")
 SLEEPER = """
 apiVersion: v1
 kind: Pod
@@ -47,37 +45,6 @@ def new_node(tmp_path: Path) -> Iterator[NodeMaker]:
             return node
 
         yield make
-
-
-def processes(node: Node) -> set[int]:
-    """All processes of a node: its pods' and those that bear its folder in their environment."""
-    mark = f"LAKEHOUSE_NODE={node.places.home}".encode()
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_bytes() or node.places.cgroup in (folder / "cgroup").read_text():
-                found.add(int(folder.name))
-        except OSError:
-            continue  # it has ended
-    return found
-
-
-def of_the_machine() -> dict[str, object]:
-    """What a node must not change."""
-    return {
-        "interfaces": sorted(os.listdir("/sys/class/net")),
-        "settings": [Path("/proc/sys", setting).read_text() for setting in SETTINGS],
-        "folders": [folder for folder in FOLDERS if Path(folder).exists()],
-    }
-
-
-def traces(node: Node) -> dict[str, object]:
-    """What there is of a node outside its own folder."""
-    return {
-        "processes": processes(node),
-        "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(node.places.home) in line],
-        "control groups": list(Path("/sys/fs/cgroup").glob(f"**{node.places.cgroup}")),
-    }
 
 
 def test_one_node_ends_and_the_other_does_not_notice(new_node: NodeMaker) -> None:

@@ -1,6 +1,7 @@
 """Configuration files and command lines of the node's components."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def commands(places: Places, programs: Path) -> dict[str, list[str]]:
         ],
         "kube-scheduler": _client_command(state, programs, "kube-scheduler"),
         "kube-proxy": [f"{programs}/kube-proxy", f"--config={state}/kube-proxy.json"],
+        "policy-controller": [sys.executable, "-m", "tests.cluster.node.policy_controller"],
     }
 
 

@@ -36,6 +36,7 @@ _PACKAGES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "iptables": "iptables",
     "conntrack": "conntrack",
+    "nft": "nftables",
     "socat": "socat",
     "nsenter": "util-linux",
     "ip": "iproute2",

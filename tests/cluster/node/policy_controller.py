@@ -1,0 +1,57 @@
+"""Keeps the node's nftables rules in step with the cluster's NetworkPolicies. The supervisor runs it; it is not run by hand."""
+
+import http.client
+import json
+import ssl
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.node.configuration import API_PORT
+from tests.cluster.node.places import places
+from tests.cluster.node.policies import ruleset
+
+PERIOD_SECONDS = 0.5
+_TIMEOUT_SECONDS = 10
+_LISTS = ("/apis/networking.k8s.io/v1/networkpolicies", "/api/v1/pods", "/api/v1/namespaces")
+
+
+def main() -> None:
+    """Ask the API server again and again, and replace the rules when they change; the rules stay while it does not answer."""
+    context = _login(places().state / "certificates")
+    current = ""
+    while True:
+        connection = http.client.HTTPSConnection("127.0.0.1", API_PORT, context=context, timeout=_TIMEOUT_SECONDS)
+        try:
+            while True:
+                wanted = ruleset(*(_list(connection, path) for path in _LISTS))
+                if wanted != current:
+                    subprocess.run(["nft", "--file", "-"], input=wanted, text=True, check=True)
+                    current = wanted
+                time.sleep(PERIOD_SECONDS)
+        except (OSError, http.client.HTTPException) as error:
+            print(f"the API server does not answer: {error}", flush=True)
+            time.sleep(PERIOD_SECONDS)
+        finally:
+            connection.close()
+
+
+def _login(certificates: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
+    context.load_cert_chain(certificates / "admin.crt", certificates / "admin.key")
+    return context
+
+
+def _list(connection: http.client.HTTPSConnection, path: str) -> list[dict[str, Any]]:
+    # Version 0 is answered from the API server's memory.
+    connection.request("GET", f"{path}?resourceVersion=0")
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status != http.HTTPStatus.OK:
+        raise http.client.HTTPException(f"{path}: {answer.status} {content[:200]!r}")
+    items: list[dict[str, Any]] = json.loads(content)["items"]
+    return items
+
+
+main()
