@@ -77,11 +77,12 @@ class _S3MissingError(Exception):
 def _s3(folder: Path) -> Iterator[_Place]:
     """The S3 server of the tests; raises _S3MissingError where it cannot be had."""
     try:
-        from tests.s3server import GoMissingError, running_server, versitygw
+        from tests.cluster.node.programs import VERSITYGW, GoMissingError, program
+        from tests.s3server import running_server
     except ImportError as error:
         raise _S3MissingError(f"{error}: run this in the repository's folder, after make lint") from error
     try:
-        versitygw()
+        program(VERSITYGW)
     except GoMissingError as error:
         raise _S3MissingError(str(error)) from error
     home = folder / "s3"

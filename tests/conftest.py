@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.s3server import GoMissingError, S3Server, running_server, versitygw
+from tests.cluster.node.programs import VERSITYGW, GoMissingError, program
+from tests.s3server import S3Server, running_server
 
 # A busy machine is no defect of what is tested.
 settings.register_profile("untimed", deadline=None)
@@ -45,7 +46,7 @@ def s3_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 def _skip_without_server() -> None:
     try:
-        versitygw()
+        program(VERSITYGW)
     except GoMissingError as error:
         pytest.skip(str(error))
 

@@ -1,12 +1,10 @@
-"""A real S3 server for tests: versitygw, built once by `go install` and kept by version in a cache folder."""
+"""A real S3 server for tests: versitygw."""
 
 import os
 import re
 import secrets
-import shutil
 import ssl
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,22 +24,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from tests.support.machine import cache_folder, free_port
+from tests.cluster.node.programs import VERSITYGW, program
+from tests.support.machine import free_port
 
-VERSION = "1.8.0"
-MODULE = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
 REGION = "us-east-1"
-BUILD_SECONDS = 1500
 START_SECONDS = 30
 START_ATTEMPTS = 5
 
 # AWS' server access log format: `... [time] address requester request-id operation key request-uri status ...`.
 # The key may hold blanks, the path in the request is percent-encoded.
 _LOG_LINE = re.compile(r"\] \S+ \S+ \S+ s3_(?P<operation>\w+) .*? /(?P<path>\S*) (?P<status>\d{3}) ")
-
-
-class GoMissingError(Exception):
-    """versitygw is not in the cache, and there is no Go to build it with."""
 
 
 @dataclass(frozen=True)
@@ -107,30 +99,6 @@ class S3Server:
         return found
 
 
-def versitygw() -> Path:
-    """The server's binary, built now if the cache does not hold this version yet (1 to 3 minutes).
-
-    Raises GoMissingError where there is nothing to build it with.
-    """
-    binary = cache_folder() / f"versitygw-{VERSION}" / "versitygw"
-    if binary.exists():
-        return binary
-    go = shutil.which("go")
-    if go is None:
-        raise GoMissingError(f"there is no Go to build versitygw {VERSION} with: install Go 1.25 or newer")
-    binary.parent.mkdir(parents=True, exist_ok=True)
-    # Built beside its place and renamed, so that neither a killed nor a second build leaves half a binary.
-    with tempfile.TemporaryDirectory(dir=binary.parent) as build:
-        subprocess.run(
-            [go, "install", "-trimpath", "-ldflags=-s -w", MODULE],
-            env={**os.environ, "GOBIN": build, "CGO_ENABLED": "0"},
-            check=True,
-            timeout=BUILD_SECONDS,
-        )
-        (Path(build) / "versitygw").replace(binary)
-    return binary
-
-
 @contextmanager
 def running_server(folder: Path, *, tls: bool = False) -> Iterator[S3Server]:
     """Run a server on a free loopback port, with its objects and its log in `folder`, until the context ends.
@@ -140,7 +108,7 @@ def running_server(folder: Path, *, tls: bool = False) -> Iterator[S3Server]:
     access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
     objects, access_log, output = folder / "objects", folder / "access.log", folder / "output.log"
     objects.mkdir()
-    command = [str(versitygw()), "--quiet", "--access-log", str(access_log), "--health", "/health"]
+    command = [str(program(VERSITYGW)), "--quiet", "--access-log", str(access_log), "--health", "/health"]
     ca_file = None
     if tls:
         ca_file, key = _self_signed(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, SSLError
 
-from tests import s3server
+from tests.cluster.node.programs import VERSITYGW, GoMissingError, program
 from tests.s3server import Request, S3Server
 
 pytestmark = pytest.mark.embedded
@@ -38,6 +38,6 @@ def test_tls_is_trusted_only_with_its_authority(s3_tls: S3Server) -> None:
 def test_without_go_and_cache_there_is_one_clear_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LAKEHOUSE_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(s3server.GoMissingError, match=r"install Go 1\.25 or newer"):
-        s3server.versitygw()
+    with pytest.raises(GoMissingError, match=r"install Go 1\.25 or newer"):
+        program(VERSITYGW)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Drive the node by hand: up, stop, down, load-image ARCHIVE, run COMMAND, kubeconfig."""
+"""Drive the node by hand: build, up, stop, down, load-image ARCHIVE, run COMMAND, kubeconfig."""
 
 import argparse
 import os
@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 from tests.cluster.node.node import Node, NodeError
-from tests.cluster.node.programs import BuildError
+from tests.cluster.node.programs import PROGRAMS, BuildError, program
 
 
 def main() -> int:
     """Do what the command line says; 1 if it fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.node", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="build all Go programs that tests use and the cache does not hold")
     commands.add_parser("up", help="start the node and wait until it is ready")
     commands.add_parser("stop", help="end the node and keep what is in it for the next start")
     commands.add_parser("down", help="end the node; its volumes are gone")
@@ -24,6 +25,9 @@ def main() -> int:
     node = Node()
     try:
         match chosen.command:
+            case "build":
+                for wanted in PROGRAMS:
+                    print(program(wanted), flush=True)
             case "up":
                 start = time.monotonic()
                 with node.held():

@@ -31,6 +31,10 @@ class BuildError(Exception):
     """A program could not be built; says which and why."""
 
 
+class GoMissingError(BuildError):
+    """A program is not in the cache, and there is no Go to build it with."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A Go program.
@@ -69,13 +73,16 @@ HELM = Program(
     link="-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34",
 )
 HELM_DOCS = Program("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2")
+VERSITYGW = Program("versitygw", "github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+PROGRAMS = (KUBERNETES, COREDNS, PAUSE, LOCAL_PATH_PROVISIONER, HELM, HELM_DOCS, VERSITYGW)
 
 
 def program(wanted: Program) -> Path:
     """The program's binary, built now if the cache does not hold it; two that ask at once build it once.
 
     Raises:
-        BuildError: there is no Go, or it fails.
+        GoMissingError: there is no Go.
+        BuildError: it fails.
     """
     folder = places().programs / f"{wanted.name}-{wanted.key()}"
     binary = folder / wanted.name
@@ -83,7 +90,7 @@ def program(wanted: Program) -> Path:
         return binary
     go = shutil.which("go")
     if go is None:
-        raise BuildError(f"{wanted.name} has to be built and there is no `go` here: install Go 1.24 or newer")
+        raise GoMissingError(f"{wanted.name} has to be built and there is no `go` here: install Go 1.25 or newer")
     with _alone(folder.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         if not binary.exists():
             print(f"building {wanted.name} from {wanted.source}", flush=True)
