@@ -101,13 +101,14 @@ def test_a_pod_cannot_end_a_worker(guarded: Release, user: str) -> None:
     password = guarded.secret("trino-users", user) if user else ""
     login = f"--user {user}:{password}" if user else "--header 'X-Trino-User: admin'"
     worker = guarded.objects("pods", "app.kubernetes.io/component=worker")[0]["status"]["podIP"]
-    for address in (f"http://{worker}:8080", f"--insecure https://{worker}:8443"):
+    # Policies let the coordinator in to the worker's plain port only; the one with TLS is asked from within.
+    for component, address in (("coordinator", f"http://{worker}:8080"), ("worker", "--insecure https://localhost:8443")):
         request = (
             "curl --silent --output /dev/null --write-out '%{http_code}' --request PUT --data '\"SHUTTING_DOWN\"' "
             f"--header 'Content-Type: application/json' {login} {address}/v1/info/state"
         )
-        coordinator = ("exec", f"deploy/{guarded.name}-trino-coordinator", "--container", "trino", "--", "sh", "-c")
-        assert guarded.kubectl(*coordinator, request) in ("401", "403")
+        pod = ("exec", f"deploy/{guarded.name}-trino-{component}", "--container", "trino", "--", "sh", "-c")
+        assert guarded.kubectl(*pod, request) in ("401", "403")
 
 
 def test_the_dashboards_key_reads_and_does_not_write(guarded: Release) -> None:
