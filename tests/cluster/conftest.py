@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -75,6 +76,13 @@ def configured(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Re
 @pytest.fixture(scope="session")
 def landing(release: Release) -> Iterator[Any]:
     """A client of the object store that may write into the landing bucket."""
+    with landing_client(release) as client:
+        yield client
+
+
+@contextmanager
+def landing_client(release: Release) -> Iterator[Any]:
+    """The same for a moment: it ends with the pod that it leads to."""
     with release.port_forward(f"svc/{release.name}-minio", 9000) as port:
         yield s3_client(port, release.secret("minio-landing", "access-key"), release.secret("minio-landing", "secret-key"))
 

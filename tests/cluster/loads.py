@@ -49,7 +49,8 @@ class Load:
         options: tuple[str, ...] = (),
     ) -> None:
         self._release = release
-        self._name = name
+        self.name = name
+        self.site = site
         self._pods = pods
         source = f"--from=cronjob/{release.name}-loader-web"
         job = json.loads(release.kubectl("create", "job", name, source, "--dry-run=client", "--output=json"))
@@ -61,20 +62,20 @@ class Load:
 
     def wait_until_stopped(self) -> None:
         """Wait until all its pods have come to the step."""
-        until(lambda: self._log().count(stopped.STOPPED) == self._pods, f"load {self._name} stopped")
+        until(lambda: self._log().count(stopped.STOPPED) == self._pods, f"load {self.name} stopped")
 
     def let_go(self) -> None:
         """Let all its pods go on at once."""
-        pods = [pod["metadata"]["name"] for pod in self._release.objects("pods", f"job-name={self._name}")]
+        pods = [pod["metadata"]["name"] for pod in self._release.objects("pods", f"job-name={self.name}")]
         with ThreadPoolExecutor(len(pods)) as together:
             list(together.map(lambda pod: self._release.kubectl("exec", pod, "--", "bash", "-c", "kill -CONT -1"), pods))
 
     def finish(self) -> str:
         """Wait for its end and return what it said; raises CommandFailedError with it if it failed."""
-        return self._release.finished_job(self._name)
+        return self._release.finished_job(self.name)
 
     def _log(self) -> str:
-        return self._release.kubectl("logs", "--selector", f"job-name={self._name}", "--tail=-1")
+        return self._release.kubectl("logs", "--selector", f"job-name={self.name}", "--tail=-1")
 
 
 def commit_seconds(log: str) -> list[float]:
