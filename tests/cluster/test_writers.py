@@ -35,6 +35,7 @@ def insert(connection: Connection, site: str, number: int) -> int:
     return int(again.retry_state.attempt_number)
 
 
+@pytest.mark.long
 def test_eight_loader_pods_and_two_trino_writers(configured: Release, landing: Any, tmp_path: Path) -> None:
     put_log(landing, "crowd-before/access.log", 10**6, LINES)  # the table is there
     Load(configured, "crowd-before", "crowd", "crowd-before/*.log").finish()
