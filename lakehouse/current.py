@@ -28,28 +28,25 @@ def publish_current(store: Store, table: Table) -> None:
     """Tell where the newest version of a table is.
 
     The catalog is asked again after the file was written: of several writers the last one to write so has looked last, and
-    leaves what the catalog says.
+    leaves what the catalog says. Who finds it written already has overwritten nobody, and need not ask.
 
     Args:
         store: to write to.
-        table: at any version; it is not changed.
+        table: as the catalog shows it now; it is not changed.
 
     Raises:
         StorageError, CatalogError: the file may be old then, and whoever publishes next puts it right.
     """
     name = table.name()[-1]
     path = f"{ledger_root(table.location())}/{CURRENT}"
-    written = None
-    while True:
-        with catalog_errors(f"table {name}"):
-            current = table.catalog.load_table(table.name())
-        if current.metadata.current_snapshot() is None or current.metadata_location == written:
-            return
-        written = current.metadata_location
-        content = _encoded({"version": VERSION, "table": name, "metadata": written})
+    while table.metadata.current_snapshot() is not None:
+        content = _encoded({"version": VERSION, "table": name, "metadata": table.metadata_location})
         with storage_errors(f"writing {path}"):
-            if store.read(path) != content:
-                store.write(path, content)
+            if store.read(path) == content:
+                return
+            store.write(path, content)
+        with catalog_errors(f"table {name}"):
+            table = table.catalog.load_table(table.name())
 
 
 def publish_dataset(settings: Settings, dataset: Dataset) -> None:

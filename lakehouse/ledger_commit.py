@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from lakehouse.catalog import catalog_errors
 from lakehouse.commit import Commit, StagedFiles, commit, expiring_snapshots
 from lakehouse.current import publish_current
 from lakehouse.errors import LakehouseError
@@ -52,4 +53,6 @@ def commit_with_ledger(
         commit(table, Commit(attempt_name, changed, staged, deleted or {}), before_publish)
     # What is committed counts, whether or not readers without the catalog are told at once: the next command tells them.
     with suppress(LakehouseError):
-        publish_current(store, table)
+        with catalog_errors(f"table {table.name()[-1]}"):
+            committed = table.catalog.load_table(table.name())
+        publish_current(store, committed)

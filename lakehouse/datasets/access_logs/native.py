@@ -7,7 +7,7 @@ each distinct one. Everything works without the library, only slower.
 
 import ctypes
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from lakehouse.datasets.access_logs import agents, applications
+from lakehouse.datasets.access_logs.agents import MAX_REMEMBERED
 from lakehouse.datasets.access_logs.applications import Application, ogc
 from lakehouse.datasets.access_logs.columns import ROW_SCHEMA
 from lakehouse.datasets.access_logs.encoded import encode
@@ -32,9 +33,8 @@ from lakehouse.errors import DatasetError
 LIBRARY = Path(__file__).parents[2] / ("liblakehouse_native.dylib" if sys.platform == "darwin" else "liblakehouse_native.so")
 """Where `make` puts the library, in the package itself."""
 
-MAX_REMEMBERED = 50_000
-"""Agents, and requests to applications, that are remembered from block to block."""
 MAX_REMEMBERED_BYTES = 16 * 2**20
+"""Text of agents, and of requests to applications, that is remembered from block to block."""
 
 _INTERFACE = 1
 _AGENTS, _REQUESTS = 0, 1
@@ -92,9 +92,8 @@ class NativeEncoder:
     def __init__(self, native: ctypes.CDLL, mapping: Mapping[str, Application], privacy: Privacy) -> None:
         self._native = native
         self._privacy = privacy
-        self._prefixes = sorted(mapping, key=len, reverse=True)
-        self._mapping = mapping
-        texts = [text.encode() for prefix in self._prefixes for text in (prefix, mapping[prefix].name)]
+        prefixes = sorted(mapping, key=len, reverse=True)
+        texts = [text.encode() for prefix in prefixes for text in (prefix, mapping[prefix].name)]
         key = np.frombuffer(privacy.visitor_key, "<u8")
         settings = np.concatenate([key, np.array([len(text) for text in texts], np.uint64)]).astype(np.uint64)
         joined = b"".join(texts)
@@ -102,7 +101,7 @@ class NativeEncoder:
         if not self._encoder:
             raise DatasetError("access_logs: the compiled library does not take the settings; this is a defect, please report it")
         self._agents = _Agents(privacy)
-        self._requests = _Requests(self._prefixes, mapping)
+        self._requests = _Requests(prefixes, mapping)
 
     def __del__(self) -> None:
         if getattr(self, "_encoder", None):
@@ -314,7 +313,7 @@ class _Distinct:
         return _in_use(self._codes[numbers], len(texts), lambda used: pa.array([texts[code] for code in used], pa.string()))
 
 
-def _in_use(codes: Codes, count: int, take: Any) -> tuple[Codes, pa.StringArray]:
+def _in_use(codes: Codes, count: int, take: Callable[[Positions], pa.StringArray]) -> tuple[Codes, pa.StringArray]:
     """Numbers of texts (-1 for none) as numbers of those that are in use, and these texts in their order."""
     is_used = np.zeros(count + 1, np.bool_)
     is_used[codes] = True
