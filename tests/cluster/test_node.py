@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.clusters import given_cluster
+from tests.cluster.node.archives import image_names
+from tests.cluster.node.configuration import CONTAINERD_SOCKET
 from tests.cluster.node.node import Node
 from tests.cluster.node.places import Places, places
 from tests.cluster.tools import until
@@ -60,6 +62,17 @@ def test_one_node_ends_and_the_other_does_not_notice(new_node: NodeMaker) -> Non
     assert pod_processes <= processes(staying)
     assert staying.output("kubectl", "get", "pod", "sleeper", *state) == before
     assert staying.output("kubectl", "exec", "sleeper", "--", "/bin/busybox", "echo", "alive") == "alive\n"
+
+
+def test_an_image_that_was_thrown_away_is_known_again(new_node: NodeMaker) -> None:
+    node = new_node()
+    client = ("ctr", "-a", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images")
+    shell = "node.local/shell:1"
+    node.output(*client, "remove", shell)
+    assert shell not in node.output(*client, "list", "--quiet").split()
+    [archive] = [path for path in node.places.images.glob("shell-*.tar") if shell in image_names(path)]
+    node.load_image(archive)
+    assert shell in node.output(*client, "list", "--quiet").split()
 
 
 def test_down_leaves_nothing_behind(new_node: NodeMaker) -> None:

@@ -53,3 +53,11 @@ def write_archive(target: Path, name: str, files: Mapping[str, Path], links: Map
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     partial.replace(target)
+
+
+def image_names(archive: Path) -> list[str]:
+    """Names, with their tags, of the images in an archive."""
+    with tarfile.open(archive) as tar:
+        manifest = tar.extractfile("manifest.json")
+        assert manifest is not None, f"{archive} is no archive of images"
+        return [name for image in json.load(manifest) for name in image["RepoTags"]]

@@ -18,7 +18,7 @@ from typing import Self
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.cluster.node import cgroups
-from tests.cluster.node.archives import write_archive
+from tests.cluster.node.archives import image_names, write_archive
 from tests.cluster.node.certificates import write_certificates, write_kubeconfig
 from tests.cluster.node.configuration import API_PORT, CONTAINERD_SOCKET, PAUSE_IMAGE, write_configuration
 from tests.cluster.node.places import HERE, NODE, Places, places
@@ -134,13 +134,20 @@ class Node:
         shutil.rmtree(self.places.state, ignore_errors=True)
 
     def load_image(self, archive: Path) -> None:
-        """Make the images of an archive known to the node, unless exactly this archive is known already."""
+        """Make the images of an archive known to the node, unless they are known already and from exactly this archive."""
         stat = archive.stat()
-        mark = self.places.containerd / "imported" / f"{archive.name}-{stat.st_size}-{stat.st_mtime_ns}"
-        if not mark.exists():
-            self.output("ctr", "-a", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "import", "--no-unpack", str(archive))
+        content = f"{archive.name} {stat.st_size} {stat.st_mtime_ns}"
+        client = ("ctr", "-a", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images")
+        names = image_names(archive)
+        marks = [self.places.containerd / "imported" / name.replace("/", "_") for name in names]
+        # A kubelet whose disk is full throws images away: what was imported once may be gone.
+        known = {*names} <= {*self.output(*client, "list", "--quiet").split()}
+        if known and all(mark.is_file() and mark.read_text(encoding="utf-8") == content for mark in marks):
+            return
+        self.output(*client, "import", "--no-unpack", str(archive))
+        for mark in marks:
             mark.parent.mkdir(exist_ok=True)
-            mark.touch()
+            mark.write_text(content, encoding="utf-8")
 
     def command(self, *command: str) -> list[str]:
         """A command line that runs a command inside the node's namespaces."""
