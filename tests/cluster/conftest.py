@@ -73,9 +73,9 @@ def configured(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Re
     return release
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def landing(release: Release) -> Iterator[Any]:
-    """A client of the object store that may write into the landing bucket."""
+    """A client of the object store that may write into the landing bucket; for a module, as others replace the store's pod."""
     with landing_client(release) as client:
         yield client
 

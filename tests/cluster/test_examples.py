@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import outside
-from tests.cluster.conftest import RESTRICTED, s3_client
+from tests.cluster.conftest import RESTRICTED, landing_client, s3_client
 from tests.cluster.node.certificates import Authority
 from tests.cluster.outside_servers import OutsideServers
 from tests.cluster.tables import SOURCES, Installed, TableTests
@@ -131,10 +131,7 @@ class TestCatalogInPostgresql(TableTests):
     @pytest.fixture(scope="class")
     @classmethod
     def installed(cls, release: Release) -> Iterator[Installed]:
-        with release.port_forward(f"svc/{release.name}-minio", 9000) as port:
-            landing = s3_client(
-                port, release.secret("minio-landing", "access-key"), release.secret("minio-landing", "secret-key")
-            )
+        with landing_client(release) as landing:
             yield Installed(release, landing, partial(outside.postgresql, release))
 
 
