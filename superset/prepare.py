@@ -1,17 +1,19 @@
 """Bring Superset's own database up to date and import the dashboards: `prepare.py ASSETS`. May run again at any time.
 
-Objects that come from the files are known by their UUID and carry a mark; those with the mark whose file is gone are removed.
-What people made in the browser has no mark and is left alone.
+DASHBOARDS_ENGINE names the query engine: `duckdb` (unless set) or `trino`; the import waits until it answers. Objects that come
+from the files are known by their UUID and carry a mark; those with the mark whose file is gone are removed. What people made in
+the browser has no mark and is left alone.
 """
 
 import os
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
+import backoff
 import flask_migrate
-import yaml
-from sqlalchemy import text
+from asset_files import AssetError, dump, for_engine, read_assets
+from sqlalchemy import create_engine
 from superset.app import create_app
 
 import superset
@@ -25,6 +27,12 @@ FOLDERS = ("charts", "dashboards", "datasets", "databases")
 
 def main() -> int:
     """Migrate, make the administrator, import; returns an exit code."""
+    try:
+        engine = os.environ.get("DASHBOARDS_ENGINE", "duckdb")
+        contents = {path: for_engine(content, engine) for path, content in read_assets(Path(sys.argv[1])).items()}
+    except AssetError as error:
+        print(f"superset: {error}", file=sys.stderr)
+        return 1
     app = create_app()
     with app.app_context():
         from superset import appbuilder, security_manager
@@ -36,13 +44,16 @@ def main() -> int:
             "admin", "Lakehouse", "Administrator", "admin@localhost", security_manager.find_role("Admin"),
             os.environ["DASHBOARDS_ADMIN_PASSWORD"],
         )  # fmt: skip
-        imported, removed = import_assets(Path(sys.argv[1]), admin)
+        for path, content in contents.items():
+            if path.startswith("databases/"):
+                _wait_for(content)
+        imported, removed = import_assets(contents, admin)
         print(f"{imported} charts, dashboards and datasets imported, {removed} removed")
     return 0
 
 
-def import_assets(folder: Path, user: object) -> tuple[int, int]:
-    """Import all files, all or nothing; returns how many objects were imported and removed."""
+def import_assets(contents: dict[str, Any], user: object) -> tuple[int, int]:
+    """Import all contents, by path, all or nothing; returns how many objects were imported and removed."""
     from superset.commands.importers.v1.assets import ImportAssetsCommand
     from superset.connectors.sqla.models import SqlaTable
     from superset.models.core import Database
@@ -52,8 +63,7 @@ def import_assets(folder: Path, user: object) -> tuple[int, int]:
 
     from superset import db
 
-    contents = {str(path.relative_to(folder)): _with_chart_ids(path.read_text()) for path in sorted(folder.rglob("*.yaml"))}
-    command = ImportAssetsCommand(contents)
+    command = ImportAssetsCommand({path: dump(_with_chart_ids(content)) for path, content in contents.items()})
     with override_user(user):
         command.run()
         ours = {str(config["uuid"]) for name, config in command._configs.items() if name.split("/")[0] in FOLDERS}
@@ -66,32 +76,23 @@ def import_assets(folder: Path, user: object) -> tuple[int, int]:
                     db.session.delete(found)
                     removed += 1
         db.session.commit()
-        for database in db.session.query(Database).filter(Database.external_url.startswith(MARK)):
-            _wait_for(database)
     return len(ours), removed
 
 
-def _with_chart_ids(text: str) -> str:
+def _with_chart_ids(content: Any) -> Any:
     """Give the charts of a dashboard the numbers that the import wants, and replaces: the files know charts by UUID only."""
-    content = yaml.safe_load(text)
     charts = [cell for cell in content.get("position", {}).values() if isinstance(cell, dict) and cell.get("type") == "CHART"]
     for number, cell in enumerate(charts, 1):
         cell["meta"]["chartId"] = number
-    return yaml.safe_dump(content) if charts else text
+    return content
 
 
-def _wait_for(database: object) -> None:
+@backoff.on_exception(backoff.constant, Exception, max_time=ENGINE_TIMEOUT, interval=1, logger=None)
+def _wait_for(database: dict[str, Any]) -> None:
     """Return when the query engine answers; raises its error after ENGINE_TIMEOUT seconds."""
-    end = time.monotonic() + ENGINE_TIMEOUT
-    while True:
-        try:
-            with database.get_sqla_engine() as engine, engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-            return
-        except Exception:
-            if time.monotonic() > end:
-                raise
-            time.sleep(1)
+    engine = create_engine(database["sqlalchemy_uri"], **database["extra"].get("engine_params", {}))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1").fetchall()
 
 
 if __name__ == "__main__":

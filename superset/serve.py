@@ -11,9 +11,10 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
+
+import backoff
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable
@@ -84,7 +85,7 @@ def _secrets(path: Path) -> dict[str, str]:
 def _prepare(state: Path, confined: list[str], environment: dict[str, str]) -> bool:
     """Migrate and import when versions or files have changed since the last time that it was done."""
     digest = hashlib.sha256()
-    for path in sorted([HERE / "requirements.lock", HERE / "prepare.py", *(HERE / "assets").rglob("*.yaml")]):
+    for path in sorted([HERE / "requirements.lock", *HERE.glob("*.py"), *(HERE / "assets").rglob("*.yaml")]):
         digest.update(f"{path.relative_to(HERE)}\0".encode() + path.read_bytes())
     stamp = state / "prepared"
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
@@ -101,14 +102,21 @@ def _prepare(state: Path, confined: list[str], environment: dict[str, str]) -> b
 
 
 def _wait(server: "subprocess.Popen[bytes]", address: str) -> bool:
-    end = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=30):
-                return True
-        except OSError:
-            time.sleep(0.2)
-    return False
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    patiently = backoff.on_exception(
+        backoff.constant,
+        OSError,
+        max_time=START_TIMEOUT,
+        giveup=lambda _: server.poll() is not None,
+        interval=0.2,
+        jitter=None,
+        logger=None,
+    )
+    try:
+        patiently(opener.open)(address, timeout=30).close()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

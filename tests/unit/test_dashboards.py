@@ -6,18 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lakehouse.catalog import rollup_columns, table_columns
 from lakehouse.datasets import get_dataset
+from superset.asset_files import ENGINES, AssetError, dump, for_engine, read_assets
 
 ASSETS = Path(__file__).parents[2] / "superset" / "assets"
 NAMESPACE = uuid.UUID("5c1d0d3e-3f0a-5a4e-9a62-7f1c2b8d9e10")
-FILES = {
-    str(path.relative_to(ASSETS)): yaml.safe_load(path.read_text())
-    for path in sorted(ASSETS.rglob("*.yaml"))
-    if path.name != "metadata.yaml"
-}
+FILES = {path: content for path, content in read_assets(ASSETS).items() if path != "metadata.yaml"}
 UNITS = ("number", "bytes", "percent", "milliseconds", "sum of the distinct")
 LAST_20_DAYS = 'DATEADD(DATETIME("today"), -19, day) : DATEADD(DATETIME("today"), 1, day)'
 
@@ -55,6 +51,38 @@ def _keys(content: Any) -> dict[str, Any]:
 
     found.update(walk(content))
     return found
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_files_are_written_as_export_writes_them(path: str) -> None:
+    assert (ASSETS / path).read_text() == dump(FILES[path])
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_only_addresses_names_and_expressions_differ_between_engines(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHBOARDS_TRINO_URI", "trino://analyst@trino.example:8443/iceberg")
+    duckdb, trino = (for_engine(FILES[path], engine) for engine in ENGINES)
+    if path.startswith(("charts/", "dashboards/")):
+        assert duckdb == trino == FILES[path]
+        return
+    assert "${" not in dump(trino)
+    differing = {key for key in duckdb if duckdb[key] != trino[key]}
+    if path.startswith("databases/"):
+        assert differing == {"sqlalchemy_uri"}
+        return
+    assert {"catalog", "schema"} <= differing <= {"catalog", "schema", "metrics"}
+    for one, other in zip(duckdb["metrics"], trino["metrics"], strict=True):
+        assert one | {"expression": ""} == other | {"expression": ""}
+
+
+def test_an_engine_must_be_known_and_have_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssetError, match="DASHBOARDS_ENGINE is 'sqlite': choose one of duckdb, trino"):
+        for_engine({}, "sqlite")
+    with pytest.raises(AssetError, match="p95 has nothing for trino"):
+        for_engine({"metrics": [{"metric_name": "p95", "engines": {"duckdb": {}}}]}, "trino")
+    monkeypatch.delenv("DASHBOARDS_TRINO_URI", raising=False)
+    with pytest.raises(AssetError, match="DASHBOARDS_TRINO_URI of the environment is not set"):
+        for_engine(FILES["databases/lakehouse.yaml"], "trino")
 
 
 @pytest.mark.parametrize("path", of("datasets"))
