@@ -14,9 +14,9 @@ from benchmarks.options import Options
 from benchmarks.report import Report
 from lakehouse.datasets import get_dataset
 from lakehouse.inputs import find_inputs
-from lakehouse.intake import Options as LoadOptions
 from lakehouse.ledger_commit import commit_with_ledger
 from lakehouse.load import Loader, Request
+from lakehouse.load_options import Options as LoadOptions
 
 DAYS, QUICK_DAYS = (10, 3650), (3, 10)
 MORE, QUICK_MORE = 200, 5
@@ -81,7 +81,7 @@ class _Table:
         inputs = find_inputs([str(self._write_log(self._days))], self._settings)
         self._days += 1
         commits, loads = times
-        with patch("lakehouse.load.commit_with_ledger", _watched(commit_with_ledger, commits)):
+        with patch("lakehouse.load_commit.commit_with_ledger", _watched(commit_with_ledger, commits)):
             begun = time.perf_counter()
             self._loader().run(Request(inputs, LoadOptions("demo")))
             loads.append(time.perf_counter() - begun)

@@ -16,8 +16,8 @@ from benchmarks.samples import END, SEED
 from lakehouse.datasets import get_dataset
 from lakehouse.engines import duckdb as engine
 from lakehouse.inputs import find_inputs
-from lakehouse.intake import Options as LoadOptions
 from lakehouse.load import Loader, Request
+from lakehouse.load_options import Options as LoadOptions
 from lakehouse.publish import Publisher
 from lakehouse.reading import Reader
 from lakehouse.sample import write_sample

@@ -10,7 +10,7 @@ from time import process_time
 from typing import Any
 
 import lakehouse.cli
-from lakehouse import identity, inputs, load, stage
+from lakehouse import identity, inputs, load, load_commit, stage
 from lakehouse.datasets.access_logs import enrich, native, parser
 from lakehouse.engines import duckdb  # noqa: F401  imported here so that it counts as a start, not as a rollup
 
@@ -24,7 +24,7 @@ _FUNCTIONS: tuple[tuple[Any, str, str], ...] = (
     (stage.PartitionWriter, "write", "write Parquet"),
     (stage.PartitionWriter, "write_encoded", "write Parquet"),
     (stage.PartitionWriter, "finish", "write Parquet"),
-    (load, "commit_with_ledger", "commit"),
+    (load_commit, "commit_with_ledger", "commit"),
     (load, "update_rollups", "rollups"),
 )
 

@@ -22,9 +22,9 @@ from lakehouse.catalog import ensure_table, open_catalog, table_columns
 from lakehouse.commit import StagedFiles
 from lakehouse.datasets.base import Column
 from lakehouse.engines import duckdb as engine
-from lakehouse.intake import with_origin
 from lakehouse.ledger import Changes, LoadRecord, read_ledger
 from lakehouse.ledger_commit import commit_with_ledger
+from lakehouse.parse import with_origin
 from lakehouse.settings import Settings
 from lakehouse.stage import PartitionWriter
 from lakehouse.storage import Store

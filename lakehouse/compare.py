@@ -12,8 +12,9 @@ from lakehouse.engines import duckdb as engine
 from lakehouse.errors import InputError
 from lakehouse.identity import Hasher
 from lakehouse.inputs import HEAD_BYTES, InputFile, find_inputs, open_input, whole_lines
-from lakehouse.intake import Options, with_origin
 from lakehouse.ledger import InputRecord, Ledger
+from lakehouse.load_options import Options
+from lakehouse.parse import is_final, with_origin
 from lakehouse.rejects import read_rejects
 from lakehouse.settings import Settings
 
@@ -99,7 +100,7 @@ class RowComparer:
             line, carry = 1, b""
             stream = (block for blocks in ((head,), opened.blocks()) for block in blocks)
             for block, last in whole_lines(stream):
-                if last and opened.compression is None and not options.final:
+                if last and not is_final(opened, options):
                     break
                 data = carry + block
                 parsed = parser.parse(data, line, last)

@@ -8,8 +8,8 @@ from pathlib import Path
 from lakehouse.cli.output import print_table
 from lakehouse.datasets import get_dataset
 from lakehouse.inputs import find_inputs
-from lakehouse.intake import Options
 from lakehouse.load import Loader, Request
+from lakehouse.load_options import Options
 from lakehouse.reading import Reader
 from lakehouse.sample import write_sample
 from lakehouse.settings import load_settings

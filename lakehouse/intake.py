@@ -1,27 +1,23 @@
-"""One input of a load: find out what it is, parse what is new of it, stage its rows."""
+"""One input of a load: find out what it is, and have what is new of it parsed."""
 
 import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
-import polars as pl
-
-from lakehouse.catalog import table_columns
-from lakehouse.datasets.base import Dataset, EncodingParser, FileParser, ParseContext, Parsed, Parser
-from lakehouse.datasets.encoded_rows import EncodedRows
-from lakehouse.errors import InputError, TooManyRejectsError, UsageError
+from lakehouse.datasets.base import Dataset, FileParser, ParseContext
+from lakehouse.errors import InputError, UsageError
 from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify
-from lakehouse.inputs import BLOCK_BYTES, HEAD_BYTES, InputFile, OpenInput, open_input, whole_lines
+from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, open_input, whole_lines
 from lakehouse.ledger import InputRecord
+from lakehouse.load_options import Options
+from lakehouse.observer import Observer
+from lakehouse.parse import InputParse, is_final
 from lakehouse.rejects import RejectWriter
 from lakehouse.settings import Settings
 from lakehouse.stage import PartitionWriter
 
-REJECTS_FROM_LINES = 100
-"""The share of rejects is taken of at least this many lines, so that one odd line does not stop a short input."""
-EXAMPLES = 3
 PARQUET_MAGIC = b"PAR1"
 
 
@@ -35,39 +31,6 @@ class TakeFirst(Exception):
     def __init__(self, found: InputFile):
         super().__init__(found.location)
         self.found = found
-
-
-class Observer(Protocol):
-    """Is told how far a load is: for a progress bar, for a log, and for tests that stop at each step."""
-
-    def step(self, name: str) -> None:
-        """A step of the state machine in docs/exactly-once.md is reached."""
-        ...
-
-    def read(self, found: InputFile, size: int) -> None:
-        """`size` more decompressed bytes of an input are dealt with."""
-        ...
-
-
-@dataclass(frozen=True)
-class Options:
-    """How inputs are to be read.
-
-    Args:
-        site, source, format: as given by the user; None: from the pattern or detected.
-        final: an unfinished last line is the last one.
-        reparse: parse again what is already loaded.
-        max_rejects: share of lines.
-        only_known: leave inputs alone that go on where no known input ended.
-    """
-
-    site: str | None = None
-    source: str | None = None
-    format: str | None = None
-    final: bool = False
-    reparse: bool = False
-    max_rejects: float = 0.05
-    only_known: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,21 +69,10 @@ class Outcome:
         return self.status in ("loaded", "grown", "replaced")
 
 
-@dataclass
-class _Counts:
-    lines: int = 0
-    rows: int = 0
-    known: int = 0
-    unknown: int = 0
-    days: set[str] = field(default_factory=set)
-    examples: list[tuple[int, str, str]] = field(default_factory=list)
-    open_end: bool = False
-
-
 class Comparer(Protocol):
     """Tells whether an input that is shorter than a record is an old copy of it."""
 
-    def __call__(self, found: InputFile, hasher: Hasher, record: InputRecord, parser_options: "Options") -> bool: ...
+    def __call__(self, found: InputFile, hasher: Hasher, record: InputRecord, parser_options: Options) -> bool: ...
 
 
 @dataclass
@@ -197,7 +149,7 @@ class Intake:
             head = opened.read(HEAD_BYTES)
             blocks = chain((head,), opened.blocks())
             for block, last in whole_lines(blocks) if self._has_lines(head) else ((block, False) for block in blocks):
-                if last and not self._is_final(opened, options):
+                if last and not is_final(opened, options):
                     pending = len(block)
                     continue
                 for length in open_ends:
@@ -205,10 +157,6 @@ class Intake:
                         bytes_after[length] = block[length - hasher.length :][:2]
                 hasher.update(block)
         return identify(hasher, related, bytes_after), hasher, pending
-
-    def _is_final(self, opened: OpenInput, options: Options) -> bool:
-        """Whether what stands behind the last newline is all there will be."""
-        return options.final or opened.compression is not None
 
     def _has_lines(self, head: bytes) -> bool:
         return self.dataset.line_based and not head.startswith(PARQUET_MAGIC)
@@ -234,136 +182,53 @@ class Intake:
             raise type(error)(f"{found.location}: {error}") from error
         input_id = grown.id if grown else secrets.token_hex(8)
         hasher = Hasher(record.length for record in related)
-        counts = _Counts()
-        place = (site, source, found.location, input_id)
+        parse = InputParse(
+            self.dataset, self.writer, self.rejects, self.observer, opened, head, hasher, site, source, input_id
+        )  # fmt: skip
+        pending = 0
         if isinstance(parser, FileParser):
-            pending = self._parse_file(parser, opened, head, hasher, counts, place)
+            parse.parse_file(parser)
         else:
-            pending = self._parse_lines(parser, opened, head, hasher, counts, place, grown, options)
-        self._check_rejects(found, counts, options.max_rejects)
+            pending = parse.parse_lines(parser, grown, options)
+        parse.check_rejects(options.max_rejects)
         if not _still(identity, grown, related, hasher):
             raise InputError(f"{found.location}: it was changed while it was being read: run the load again")
-        self._check_other_sites(found, hasher, site, identity)
+        self._check_other_sites(found, hasher, site)
         outcome = Outcome(
             found, site, source, "empty", grown, grown, (), tuple(hasher.checkpoints), hasher.digest, pending,
-            counts.rows, counts.known, counts.unknown, counts.lines,
+            parse.rows, parse.known, parse.unknown, parse.lines,
         )  # fmt: skip
         if grown is not None and hasher.length == grown.length:
             return replace(outcome, status="unchanged")
         if hasher.length == 0:
             return outcome
-        record = self._record(input_id, found, site, source, hasher, counts, parser, grown)
+        record = self._record(parse, dict(parser.state()), grown)
         status = "grown" if grown else "replaced" if replaced else "loaded"
         self.records.add(record)
         if replaced is not None:
             self.records.remove(replaced.id)
         return replace(outcome, status=status, record=record, dropped=(replaced.id,) if replaced else ())
 
-    def _parse_lines(
-        self, parser: Parser, opened: OpenInput, head: bytes, hasher: Hasher, counts: _Counts,
-        place: tuple[str, str, str, str], grown: InputRecord | None, options: Options,
-    ) -> int:  # fmt: skip
-        """Parse an input of lines from where `grown` ended; returns the bytes left pending."""
-        stream: Iterator[bytes] = chain((head + opened.read(BLOCK_BYTES - len(head)),), opened.blocks())
-        line = 1
-        if grown is not None:
-            stream = _skip(stream, grown.length, hasher)
-            line = grown.lines + 1
-            if grown.open_end:
-                stream = _drop_newline(stream, hasher)
-        carry = b""
-        final = self._is_final(opened, options)
-        parse = parser.parse_encoded if isinstance(parser, EncodingParser) else parser.parse
-        for block, last in whole_lines(stream):
-            if last and block and not final:
-                return len(carry) + len(block)
-            data = carry + block if carry else block
-            if not data:
-                continue
-            parsed = parse(data, line, last and final)
-            self._stage(parsed, counts, place)
-            hasher.update(memoryview(data)[: parsed.consumed])
-            if parsed.consumed:
-                counts.open_end = data[parsed.consumed - 1 : parsed.consumed] != b"\n"
-            self.observer.read(opened.found, parsed.consumed)
-            line += parsed.lines
-            carry = data[parsed.consumed :]
-            del block, data, parsed  # or two blocks, with the rows of one, would be in memory while the next is read
-        return len(carry)
-
-    def _parse_file(
-        self,
-        parser: FileParser,
-        opened: OpenInput,
-        head: bytes,
-        hasher: Hasher,
-        counts: _Counts,
-        place: tuple[str, str, str, str],
-    ) -> int:
-        """Parse an input that only makes sense as a whole, from a local copy; nothing stays pending."""
-        import tempfile
-        from pathlib import Path
-
-        with tempfile.NamedTemporaryFile(prefix="lakehouse-", suffix=".input") as copy:
-            for block in chain((head,), opened.blocks()):
-                copy.write(block)
-                hasher.update(block)
-                self.observer.read(opened.found, len(block))
-            copy.flush()
-            for parsed in parser.parse_file(Path(copy.name)):
-                self._stage(parsed, counts, place)
-        return 0
-
-    def _stage(self, parsed: Parsed, counts: _Counts, place: tuple[str, str, str, str]) -> None:
-        site, source, location, input_id = place
-        counts.lines += parsed.lines
-        counts.rows += parsed.row_count
-        known = int(parsed.rejects["known"].sum())
-        counts.known += known
-        counts.unknown += parsed.rejects.height - known
-        if parsed.rejects.height > known and len(counts.examples) < EXAMPLES:
-            unknown = parsed.rejects.filter(~pl.col("known")).head(EXAMPLES - len(counts.examples))
-            counts.examples += [
-                (line, reason, text) for line, reason, text in unknown.select("_line", "reason", "text").iter_rows()
-            ]
-        rows = with_origin(parsed.rows, self.dataset, site, input_id)
-        counts.days.update(day.isoformat() for day in rows["date"].unique())
-        self.writer.write(rows)
-        if parsed.encoded is not None:
-            encoded = encoded_with_origin(parsed.encoded, self.dataset, site, input_id)
-            counts.days.update(day.isoformat() for day in encoded.frame["date"].unique())
-            self.writer.write_encoded(encoded)
-        self.rejects.write(parsed.rejects, site, source, location, input_id)
-
-    def _record(
-        self,
-        input_id: str,
-        found: InputFile,
-        site: str,
-        source: str,
-        hasher: Hasher,
-        counts: _Counts,
-        parser: Any,
-        grown: InputRecord | None,
-    ) -> InputRecord:
-        reject_files = (self.rejects.path,) if counts.known + counts.unknown else ()
+    def _record(self, parse: InputParse, parser_state: Mapping[str, Any], grown: InputRecord | None) -> InputRecord:
+        hasher = parse.hasher
+        reject_files = (self.rejects.path,) if parse.known + parse.unknown else ()
         record = InputRecord(
-            id=input_id,
-            site=site,
-            source=grown.source if grown else source,
-            location=found.location,
+            id=parse.input_id,
+            site=parse.site,
+            source=grown.source if grown else parse.source,
+            location=parse.opened.found.location,
             length=hasher.length,
             digest=hasher.digest,
             checkpoints=tuple(hasher.checkpoints),
-            lines=counts.lines,
-            rows=counts.rows,
-            known_rejects=counts.known,
-            unknown_rejects=counts.unknown,
-            days=tuple(sorted(counts.days)),
-            parser_state=dict(parser.state()),
+            lines=parse.lines,
+            rows=parse.rows,
+            known_rejects=parse.known,
+            unknown_rejects=parse.unknown,
+            days=tuple(sorted(parse.days)),
+            parser_state=parser_state,
             load_id=self.load_id,
-            continuation_lines=counts.lines - counts.rows - counts.known - counts.unknown,
-            open_end=counts.open_end,
+            continuation_lines=parse.lines - parse.rows - parse.known - parse.unknown,
+            open_end=parse.open_end,
             reject_files=reject_files,
             line_ends=tuple(hasher.line_ends),
         )
@@ -381,18 +246,7 @@ class Intake:
             reject_files=(*grown.reject_files, *reject_files),
         )
 
-    def _check_rejects(self, found: InputFile, counts: _Counts, max_rejects: float) -> None:
-        allowed = max_rejects * max(counts.lines, REJECTS_FROM_LINES)
-        if counts.unknown <= allowed:
-            return
-        examples = "; ".join(f"line {line} ({reason}): {text[:120]!r}" for line, reason, text in counts.examples)
-        raise TooManyRejectsError(
-            f"{found.location}: {counts.unknown} of {counts.lines} lines cannot be read, more than --max-rejects "
-            f"{max_rejects:g} allows; nothing was loaded. For example {examples}. Name the format with --format (a name or "
-            "the server's own log format), or raise --max-rejects if these lines are really noise"
-        )
-
-    def _check_other_sites(self, found: InputFile, hasher: Hasher, site: str, identity: Identity) -> None:
+    def _check_other_sites(self, found: InputFile, hasher: Hasher, site: str) -> None:
         for record in self.records.with_digest(hasher.digest):
             if record.site != site:
                 raise UsageError(
@@ -409,44 +263,3 @@ def _still(identity: Identity, grown: InputRecord | None, related: list[InputRec
     if grown is None and hasher.length < identity.record.length:
         return True  # parsed again, and this time its last record waits for the rest
     return hasher.digest_at.get(identity.record.length) == identity.record.digest
-
-
-def with_origin(rows: pl.DataFrame, dataset: Dataset, site: str, input_id: str) -> pl.DataFrame:
-    """A parser's rows as rows of the table: with date, site and input."""
-    site_column = pl.col("site").fill_null(site) if "site" in rows.columns else pl.lit(site)
-    return rows.with_columns(
-        pl.col("ts").dt.date().alias("date"), site_column.alias("site"), pl.lit(input_id).alias("_input")
-    ).select([column.name for column in table_columns(dataset.columns)])
-
-
-def encoded_with_origin(rows: EncodedRows, dataset: Dataset, site: str, input_id: str) -> EncodedRows:
-    """The same of encoded rows, of a dataset whose lines tell no site."""
-    rows = rows.with_text("site", site).with_text("_input", input_id)
-    names = [column.name for column in table_columns(dataset.columns)]
-    return EncodedRows(rows.frame.with_columns(pl.col("ts").dt.date().alias("date")).select(names), rows.values)
-
-
-def _skip(stream: Iterator[bytes], length: int, hasher: Hasher) -> Iterator[bytes]:
-    """The stream behind its first `length` bytes, which are hashed on the way."""
-    left = length
-    for block in stream:
-        if left >= len(block):
-            hasher.update(block)
-            left -= len(block)
-            continue
-        hasher.update(memoryview(block)[:left])
-        yield block[left:]
-        left = 0
-
-
-def _drop_newline(stream: Iterator[bytes], hasher: Hasher) -> Iterator[bytes]:
-    """The stream without the newline that belongs to a last line that is already loaded."""
-    first = b""
-    for block in stream:
-        first += block
-        if len(first) >= 2 or first == b"\n":
-            break
-    cut = 2 if first.startswith(b"\r\n") else 1 if first.startswith(b"\n") else 0
-    hasher.update(first[:cut])
-    yield first[cut:]
-    yield from stream

@@ -11,8 +11,8 @@ from pathlib import Path
 from lakehouse.datasets import get_dataset
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.inputs import find_inputs
-from lakehouse.intake import Options
 from lakehouse.load import Loader, Request
+from lakehouse.load_options import Options
 from lakehouse.reading import Reader
 from lakehouse.sample import write_sample
 from lakehouse.settings import Settings, load_settings

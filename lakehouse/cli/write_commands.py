@@ -45,8 +45,8 @@ def load(
 ) -> None:
     """Load inputs into a dataset, exactly once."""
     from lakehouse.inputs import find_inputs
-    from lakehouse.intake import Options
     from lakehouse.load import Request
+    from lakehouse.load_options import Options
 
     settings = load_settings()
     chosen = get_dataset(dataset, settings.datasets_folder)
@@ -96,8 +96,8 @@ def watch(
     Their rotation is followed. Ctrl-C or SIGTERM ends the watch between two rounds.
     """
     from lakehouse.inputs import InputFile
-    from lakehouse.intake import Options
     from lakehouse.load import Request
+    from lakehouse.load_options import Options
     from lakehouse.watch import stopped_by_signals
     from lakehouse.watch import watch as run_watch
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lakehouse.errors import CommitConflictError, UsageError
-from lakehouse.intake import Observer
 from lakehouse.load import Report
 from lakehouse.maintain import clean_up
+from lakehouse.observer import Observer
 from tests.support import processes
 from tests.support.home import Home
 from tests.support.state import left_over, published, rows

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import zstandard
 
-from lakehouse import intake, ledger
+from lakehouse import intake, ledger, parse
 from lakehouse.errors import CatalogError, CommitConflictError, InputError, LakehouseError, StorageError, UsageError
 from lakehouse.inputs import InputFile, OpenInput
 from lakehouse.intents import Intent, Intents
 from lakehouse.ledger import ledger_root
-from lakehouse.load import SilentObserver
 from lakehouse.maintain import clean_up
+from lakehouse.observer import SilentObserver
 from lakehouse.storage import Store
 from tests.support.home import Home
 from tests.support.state import left_over, rows
@@ -162,7 +162,7 @@ class ChangeWhileRead(SilentObserver):
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(parse, "BLOCK_BYTES", 256)
     monkeypatch.setattr(intake, "HEAD_BYTES", 64)
     monkeypatch.setattr(OpenInput.blocks, "__defaults__", (256,))
     monkeypatch.setattr("lakehouse.inputs._READ_BYTES", 64)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from lakehouse.inputs import InputFile
-from lakehouse.load import SilentObserver
 from lakehouse.maintain import clean_up
+from lakehouse.observer import SilentObserver
 from tests.support import processes
 from tests.support.home import Home
 from tests.support.state import left_over, rows

@@ -11,11 +11,10 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
 
-from lakehouse import load
+from lakehouse import load_commit
 from lakehouse.errors import CatalogError, CommitUnknownError
-from lakehouse.intake import Observer
-from lakehouse.load import SilentObserver
 from lakehouse.maintain import clean_up
+from lakehouse.observer import Observer, SilentObserver
 from tests.support.home import Home
 from tests.support.postgresql import PostgresqlMissingError, Proxy, running_postgresql
 from tests.support.state import left_over, rows
@@ -213,7 +212,7 @@ def test_a_commit_that_arrives_after_a_clean_up_gave_the_load_up(home: Home, ans
 @BEHAVIOURS
 def test_a_catalog_that_answers_no_question_either(home: Home, answer: Any, behave: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     log = home.write("a.log", LOG)
-    monkeypatch.setattr(load, "LOOK_UP_SECONDS", 0.1)
+    monkeypatch.setattr(load_commit, "LOOK_UP_SECONDS", 0.1)
     real_load = SqlCatalog.load_table
 
     def gone(*_: Any) -> Any:
@@ -247,10 +246,10 @@ def test_a_catalog_that_never_commits(home: Home, answer: Any, reparse: bool) ->
         raise OperationalError("UPDATE", {}, Exception("attempt to write a readonly database"))
 
     answer(refuse)
-    with pytest.raises(CatalogError, match=rf"failed {load.LOST_ANSWERS} times.*read-only.*permissions") as caught:
+    with pytest.raises(CatalogError, match=rf"failed {load_commit.LOST_ANSWERS} times.*read-only.*permissions") as caught:
         home.load(log, reparse=reparse)
     assert "\n" not in str(caught.value)
-    assert asked == load.LOST_ANSWERS
+    assert asked == load_commit.LOST_ANSWERS
     assert rows(home) == before
     answer(lambda real, arguments: real(*arguments))
     home.load(log)

@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from lakehouse import intake
+from lakehouse import intake, parse
 from lakehouse.inputs import OpenInput
 from tests.support.home import Home
 from tests.support.state import rows
@@ -51,7 +51,7 @@ log = st.lists(st.one_of(line, line, line, noise), min_size=1, max_size=60).filt
 def home(block_bytes: int) -> Iterator[Home]:
     """A lakehouse that reads in small pieces, so that these logs have many."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake, "BLOCK_BYTES", block_bytes)
+        patch.setattr(parse, "BLOCK_BYTES", block_bytes)
         patch.setattr(intake, "HEAD_BYTES", max(block_bytes // 2, 40))
         patch.setattr(OpenInput.blocks, "__defaults__", (block_bytes,))
         yield Home(Path(folder))

@@ -20,8 +20,8 @@ from lakehouse.cli import main
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import InputError
 from lakehouse.inputs import find_inputs
-from lakehouse.intake import Options
 from lakehouse.load import Loader, Request
+from lakehouse.load_options import Options
 from lakehouse.settings import load_settings
 from lakehouse.storage import Store
 from tests.s3server import S3Server

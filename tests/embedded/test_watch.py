@@ -10,8 +10,8 @@ from threading import Event
 import pytest
 
 from lakehouse.inputs import InputFile
-from lakehouse.intake import Options
 from lakehouse.load import Loader, Request
+from lakehouse.load_options import Options
 from lakehouse.watch import watch
 from tests.support.home import Home
 

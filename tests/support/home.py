@@ -6,9 +6,10 @@ from typing import Any
 from lakehouse.catalog import find_table, open_catalog
 from lakehouse.engines import duckdb as engine
 from lakehouse.inputs import find_inputs
-from lakehouse.intake import Observer, Options
 from lakehouse.ledger import Ledger, read_ledger
 from lakehouse.load import Loader, Report, Request
+from lakehouse.load_options import Options
+from lakehouse.observer import Observer
 from lakehouse.settings import Settings, load_settings
 from tests.support.tiny import TINY
 

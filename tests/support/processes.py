@@ -17,7 +17,7 @@ from pyiceberg.io.pyarrow import PyArrowFile
 from sqlalchemy.orm import Session
 
 from lakehouse.errors import LakehouseError
-from lakehouse.load import SilentObserver
+from lakehouse.observer import SilentObserver
 from lakehouse.storage import Store
 from tests.support.home import Home
 from tests.support.stops import EXIT_CODE, PATIENCE, ExitAt

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lakehouse.load import Report, SilentObserver
+from lakehouse.load import Report
+from lakehouse.observer import SilentObserver
 
 STEPS = ("looked", "intent declared", "staged", "commit prepared", "committed", "rolled up", "done")
 """Steps of a load that changes something, in their order (docs/exactly-once.md)."""

@@ -1,0 +1,186 @@
+"""Parse what is new of one input, stage its rows and rejects, and count them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import polars as pl
+
+from lakehouse.catalog import table_columns
+from lakehouse.datasets.base import Dataset, EncodingParser, FileParser, Parsed, Parser
+from lakehouse.datasets.encoded_rows import EncodedRows
+from lakehouse.errors import TooManyRejectsError
+from lakehouse.identity import Hasher
+from lakehouse.inputs import BLOCK_BYTES, OpenInput, whole_lines
+from lakehouse.ledger import InputRecord
+from lakehouse.load_options import Options
+from lakehouse.observer import Observer
+from lakehouse.rejects import RejectWriter
+from lakehouse.stage import PartitionWriter
+
+REJECTS_FROM_LINES = 100
+"""The share of rejects is taken of at least this many lines, so that one odd line does not stop a short input."""
+EXAMPLES = 3
+
+
+def is_final(opened: OpenInput, options: Options) -> bool:
+    """Whether what stands behind the last newline is all there will be."""
+    return options.final or opened.compression is not None
+
+
+@dataclass
+class InputParse:
+    """One input while it is parsed.
+
+    Args:
+        dataset: whose rows it gives.
+        writer, rejects: where rows and rejects go.
+        observer: is told of progress.
+        opened: the input, read up to the end of its head.
+        head: its first bytes.
+        hasher: is given the bytes that count.
+        site, source, input_id: for its rows and rejects.
+        lines, rows, known, unknown: counts, the last two of rejects.
+        days: days of its rows, ISO format.
+        examples: line number, reason and text of some unknown rejects.
+        open_end: the last line taken had no newline.
+    """
+
+    dataset: Dataset
+    writer: PartitionWriter
+    rejects: RejectWriter
+    observer: Observer
+    opened: OpenInput
+    head: bytes
+    hasher: Hasher
+    site: str
+    source: str
+    input_id: str
+    lines: int = 0
+    rows: int = 0
+    known: int = 0
+    unknown: int = 0
+    days: set[str] = field(default_factory=set)
+    examples: list[tuple[int, str, str]] = field(default_factory=list)
+    open_end: bool = False
+
+    def parse_lines(self, parser: Parser, grown: InputRecord | None, options: Options) -> int:
+        """Parse an input of lines from where `grown` ended; returns the bytes left pending."""
+        stream: Iterator[bytes] = chain((self.head + self.opened.read(BLOCK_BYTES - len(self.head)),), self.opened.blocks())
+        line = 1
+        if grown is not None:
+            stream = _skip(stream, grown.length, self.hasher)
+            line = grown.lines + 1
+            if grown.open_end:
+                stream = _drop_newline(stream, self.hasher)
+        carry = b""
+        final = is_final(self.opened, options)
+        parse = parser.parse_encoded if isinstance(parser, EncodingParser) else parser.parse
+        for block, last in whole_lines(stream):
+            if last and block and not final:
+                return len(carry) + len(block)
+            data = carry + block if carry else block
+            if not data:
+                continue
+            parsed = parse(data, line, last and final)
+            self._stage(parsed)
+            self.hasher.update(memoryview(data)[: parsed.consumed])
+            if parsed.consumed:
+                self.open_end = data[parsed.consumed - 1 : parsed.consumed] != b"\n"
+            self.observer.read(self.opened.found, parsed.consumed)
+            line += parsed.lines
+            carry = data[parsed.consumed :]
+            del block, data, parsed  # or two blocks, with the rows of one, would be in memory while the next is read
+        return len(carry)
+
+    def parse_file(self, parser: FileParser) -> None:
+        """Parse an input that only makes sense as a whole, from a local copy."""
+        with NamedTemporaryFile(prefix="lakehouse-", suffix=".input") as copy:
+            for block in chain((self.head,), self.opened.blocks()):
+                copy.write(block)
+                self.hasher.update(block)
+                self.observer.read(self.opened.found, len(block))
+            copy.flush()
+            for parsed in parser.parse_file(Path(copy.name)):
+                self._stage(parsed)
+
+    def _stage(self, parsed: Parsed) -> None:
+        self.lines += parsed.lines
+        self.rows += parsed.row_count
+        known = int(parsed.rejects["known"].sum())
+        self.known += known
+        self.unknown += parsed.rejects.height - known
+        if parsed.rejects.height > known and len(self.examples) < EXAMPLES:
+            unknown = parsed.rejects.filter(~pl.col("known")).head(EXAMPLES - len(self.examples))
+            found = unknown.select("_line", "reason", "text")
+            self.examples += [(line, reason, text) for line, reason, text in found.iter_rows()]
+        rows = with_origin(parsed.rows, self.dataset, self.site, self.input_id)
+        self.days.update(day.isoformat() for day in rows["date"].unique())
+        self.writer.write(rows)
+        if parsed.encoded is not None:
+            encoded = encoded_with_origin(parsed.encoded, self.dataset, self.site, self.input_id)
+            self.days.update(day.isoformat() for day in encoded.frame["date"].unique())
+            self.writer.write_encoded(encoded)
+        self.rejects.write(parsed.rejects, self.site, self.source, self.opened.found.location, self.input_id)
+
+    def check_rejects(self, max_rejects: float) -> None:
+        """Whether few enough lines could not be read.
+
+        Args:
+            max_rejects: share of lines.
+
+        Raises:
+            TooManyRejectsError: with examples.
+        """
+        allowed = max_rejects * max(self.lines, REJECTS_FROM_LINES)
+        if self.unknown <= allowed:
+            return
+        examples = "; ".join(f"line {line} ({reason}): {text[:120]!r}" for line, reason, text in self.examples)
+        raise TooManyRejectsError(
+            f"{self.opened.found.location}: {self.unknown} of {self.lines} lines cannot be read, more than --max-rejects "
+            f"{max_rejects:g} allows; nothing was loaded. For example {examples}. Name the format with --format (a name or "
+            "the server's own log format), or raise --max-rejects if these lines are really noise"
+        )
+
+
+def with_origin(rows: pl.DataFrame, dataset: Dataset, site: str, input_id: str) -> pl.DataFrame:
+    """A parser's rows as rows of the table: with date, site and input."""
+    site_column = pl.col("site").fill_null(site) if "site" in rows.columns else pl.lit(site)
+    return rows.with_columns(
+        pl.col("ts").dt.date().alias("date"), site_column.alias("site"), pl.lit(input_id).alias("_input")
+    ).select([column.name for column in table_columns(dataset.columns)])
+
+
+def encoded_with_origin(rows: EncodedRows, dataset: Dataset, site: str, input_id: str) -> EncodedRows:
+    """The same of encoded rows, of a dataset whose lines tell no site."""
+    rows = rows.with_text("site", site).with_text("_input", input_id)
+    names = [column.name for column in table_columns(dataset.columns)]
+    return EncodedRows(rows.frame.with_columns(pl.col("ts").dt.date().alias("date")).select(names), rows.values)
+
+
+def _skip(stream: Iterator[bytes], length: int, hasher: Hasher) -> Iterator[bytes]:
+    """The stream behind its first `length` bytes, which are hashed on the way."""
+    left = length
+    for block in stream:
+        if left >= len(block):
+            hasher.update(block)
+            left -= len(block)
+            continue
+        hasher.update(memoryview(block)[:left])
+        yield block[left:]
+        left = 0
+
+
+def _drop_newline(stream: Iterator[bytes], hasher: Hasher) -> Iterator[bytes]:
+    """The stream without the newline that belongs to a last line that is already loaded."""
+    first = b""
+    for block in stream:
+        first += block
+        if len(first) >= 2 or first == b"\n":
+            break
+    cut = 2 if first.startswith(b"\r\n") else 1 if first.startswith(b"\n") else 0
+    hasher.update(first[:cut])
+    yield first[cut:]
+    yield from stream
