@@ -1,7 +1,5 @@
 """`python -m lakehouse`."""
 
-import sys
+from lakehouse.cli import run
 
-from lakehouse.cli import main
-
-sys.exit(main())
+run()

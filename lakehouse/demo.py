@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from lakehouse.cli import run
 from lakehouse.cli.output import print_table
 from lakehouse.datasets import get_dataset
 from lakehouse.inputs import find_inputs
@@ -87,4 +88,4 @@ Try next (in this folder):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.errors import InputError, UsageError
 from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify
-from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, open_input, whole_lines
+from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, open_input, refuse_archive, whole_lines
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
@@ -110,6 +110,7 @@ class Intake:
             head = opened.read(HEAD_BYTES)
             if not head:
                 return Outcome(found, site, source, "empty")
+            refuse_archive(found, head)
             related = self.records.candidates(head, site, source)
             if not related and options.only_known:
                 return Outcome(found, site, source, "unknown")

@@ -151,6 +151,8 @@ class Changes:
 class _File:
     """One file of the ledger, whole in memory, since a clean-up may delete it; its payloads are decoded when asked for.
 
+    Without threads: one of Arrow's that lets go of these bytes when Python is ending already would abort the process.
+
     Args:
         path: where it lies.
         content: its bytes.
@@ -183,7 +185,7 @@ class _File:
         """The payload of one record."""
         group, offset = divmod(row, PAYLOAD_GROUP)
         if group not in self._payloads:
-            self._payloads[group] = self._parquet.read_row_group(group, columns=["payload"])["payload"]
+            self._payloads[group] = self._parquet.read_row_group(group, ["payload"], use_threads=False)["payload"]
         return str(self._payloads[group][offset].as_py())
 
 

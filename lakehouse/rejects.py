@@ -80,6 +80,6 @@ def read_rejects(ledger: Ledger, io: FileIO, input_ids: Iterable[str] | None = N
     frames = [pl.DataFrame(schema=pl.Schema(pl.DataFrame(pl.from_arrow(SCHEMA.empty_table())).schema))]
     for path in paths:
         with storage_errors(f"reading {path}"), io.new_input(path).open() as stream:
-            frame = pl.DataFrame(pl.from_arrow(pq.read_table(pa.BufferReader(stream.read()))))
+            frame = pl.DataFrame(pl.from_arrow(pq.read_table(pa.BufferReader(stream.read()), use_threads=False)))
         frames.append(frame.filter(pl.col("_input").is_in(list(wanted))))
     return pl.concat(frames).sort("_input", "_line")

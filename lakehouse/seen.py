@@ -61,7 +61,7 @@ class SeenInputs:
         if content is None:
             return {}
         try:
-            rows = pq.read_table(pa.BufferReader(content)).to_pylist()
+            rows = pq.read_table(pa.BufferReader(content), use_threads=False).to_pylist()
         except pa.ArrowException:
             return {}
         return {(row["location"], row["site"], row["source"]): Seen(**row) for row in rows}

@@ -150,9 +150,10 @@ class Settings:
         return Path(self["datasets"]).expanduser().absolute() if self["datasets"] else self.home / "datasets"
 
     def masked(self) -> list[tuple[str, str, str]]:
-        """Name, value and source of every setting, secrets masked."""
+        """Name, value and source of every setting, secrets masked, folders as they are used."""
+        folders = {"home": self.home, "warehouse": self.warehouse, "datasets": self.datasets_folder}
         rows = [
-            (name, _mask(value) if _BY_NAME[name].secret else str(value), self.sources[name])
+            (name, _mask(value) if _BY_NAME[name].secret else str(folders.get(name, value)), self.sources[name])
             for name, value in self.values.items()
         ]
         for dataset, options in self.dataset_options.items():

@@ -1,5 +1,5 @@
 """The command line: arguments in, text or JSON out; no logic of its own."""
 
-from lakehouse.cli.app import main
+from lakehouse.cli.app import main, run
 
-__all__ = ["main"]
+__all__ = ["main", "run"]

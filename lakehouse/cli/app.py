@@ -1,10 +1,10 @@
 """The application: all commands, and how errors become messages and exit codes (docs/errors.md)."""
 
-import atexit
 import gc
+import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Never
 
 import typer
 
@@ -39,10 +39,8 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    # Most objects are modules and live to the end: looking for garbage among them after every 700 new ones, and once more at
-    # the end, costs a tenth of a short command's time.
+    # Most objects are modules and live to the end: looking for garbage among them after every 700 new ones costs time.
     gc.set_threshold(100_000, 50, 50)
-    atexit.register(gc.freeze)
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     as_json = "--json" in words
     try:
@@ -51,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except _ClickError as error:
-        print_error(error.format_message(), "UsageError", as_json)
+        print_error(_with_hint(error), "UsageError", as_json)
         return WRONG_USAGE
     except LakehouseError as error:
         print_error(str(error), type(error).__name__, as_json)
@@ -59,5 +57,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print_error("interrupted; what was not committed yet is as if it never happened", "Interrupted", as_json)
         return INTERRUPTED
+
+
+def _with_hint(error: Any) -> str:
+    """A complaint about arguments, and where to read which there are."""
+    message = str(error.format_message()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}: see {context.command_path} --help" if context else message
+
+
+def run(command: Callable[[], int] = main) -> Never:
+    """Run a command as this process, and end with its exit code.
+
+    Python is not taken down: a thread of a library that still lets go of a Python object by then aborts the process
+    (https://github.com/apache/arrow/issues/34314), and a load that is committed would count as failed.
+    """
+    try:
+        code = command()
+        sys.stdout.flush()
     except BrokenPipeError:
-        return FAILED
+        code = FAILED
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        print_error(f"standard output cannot be written: {error.strerror}", "StorageError", as_json=False)
+        code = FAILED
+    sys.stderr.flush()
+    os._exit(code)

@@ -118,7 +118,7 @@ def write_result(result: "pa.Table", kind: str, output: Path | None) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise StorageError(f"{output}: {error.strerror or error}: name another file") from error
+        raise StorageError(f"{output or 'standard output'}: {error.strerror or error}: name another file") from error
 
 
 def _write(result: "pa.Table", kind: str, stream: Any) -> None:

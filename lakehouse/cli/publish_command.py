@@ -26,7 +26,7 @@ def publish(
     private: Annotated[bool, typer.Option("--private", help="Publish columns with personal data too.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write plain Parquet in hive layout, one file a day, for tools that do not know Iceberg."""
+    """Write plain Parquet, a file a day, for tools without Iceberg."""
     from lakehouse.publish import Publisher
 
     options = PublishOptions(names, site, last, file_name, private)

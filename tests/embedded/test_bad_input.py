@@ -3,7 +3,9 @@
 import bz2
 import gzip
 import json
+import lzma
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -68,7 +70,7 @@ COMMANDS = [
     Mistake("no such command", ("laod", "access_logs", LOG), 2, ("laod", "load")),
     Mistake("no such dataset", ("load", "acess_logs", LOG, "--site", "rennes"), 2, ("acess_logs", "did you mean access_logs")),
     Mistake("a path as dataset", ("load", "../x", LOG, "--site", "rennes"), 2, ("../x", "known are access_logs, api_logs")),
-    Mistake("no inputs", ("load", "access_logs"), 2, ("Missing argument 'inputs'",)),
+    Mistake("no inputs", ("load", "access_logs"), 2, ("Missing argument 'inputs'", "see lakehouse load --help")),
     Mistake("no such option", (*GOOD[:-2], "--sit", "rennes"), 2, ("--sit", "--site")),
     Mistake("no site", GOOD[:-2], 2, (LOG, "--site NAME", "{site}")),
     Mistake("blank site", (*GOOD[:-1], " "), 2, ("--site",)),
@@ -105,6 +107,9 @@ INPUTS = [
     load("a gzip cut off", "bad/cut.gz", 1, "bad/cut.gz", "gzip", "copy it again"),
     load("a bzip2 cut off", "bad/cut.bz2", 1, "bad/cut.bz2", "bzip2", "copy it again"),
     load("a zstd that is none", "bad/cut.zst", 1, "bad/cut.zst", "zstd", "copy it again"),
+    load("a tar archive", "bad/logs.tar.gz", 1, "bad/logs.tar.gz", "tar archive", "unpack it"),
+    load("a zip archive", "bad/logs.zip", 1, "bad/logs.zip", "zip archive", "unpack it"),
+    load("xz", "bad/good.log.xz", 1, "bad/good.log.xz", "xz", "unpack it"),
     load("many broken lines", "bad/broken.log", 1, "60 of ", "--max-rejects", "line 1 (timestamp)", "nothing was loaded"),
     load("a pipe", "bad/pipe", 1, "bad/pipe", "write its content to a file"),
     load("an address of the web", "https://example.org/access.log", 2, "https://example.org/access.log", "download it first"),
@@ -185,6 +190,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "bad/utf16.log": good.decode().encode("utf-16"),
         "bad/text.gz": b"this is no gzip\n",
         "bad/cut.gz": gzip.compress(good)[:500],
+        "bad/good.log.xz": lzma.compress(good),
         "bad/cut.bz2": bz2.compress(good)[:500],
         "bad/cut.zst": b"\x28\xb5\x2f\xfdxx",
         "bad/broken.log": good.replace(b"/Nov/", b"/Xxx/", 60),
@@ -195,6 +201,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     os.mkfifo(folder / "bad/pipe")
+    shutil.make_archive(f"{folder}/bad/logs", "gztar", folder / "logs")
+    shutil.make_archive(f"{folder}/bad/logs", "zip", folder / "logs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         set_up(patch, folder)

@@ -37,6 +37,13 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert all(setting.secret for setting in SETTINGS if "secret" in setting.name or "token" in setting.name)
 
 
+def test_folders_are_shown_as_they_are_used(tmp_path: Path) -> None:
+    shown = {name: value for name, value, _ in load_settings({"HOME": "/root", "LAKEHOUSE_HOME": str(tmp_path)}).masked()}
+    assert [shown[name] for name in ("home", "warehouse", "datasets")] == [
+        str(tmp_path), f"{tmp_path}/warehouse", f"{tmp_path}/datasets"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("environment", "content", "message"),
     [
