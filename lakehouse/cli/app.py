@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in words
     try:
         code = app(words, prog_name="lakehouse", standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else DONE
     except typer.Exit as stop:
         return stop.exit_code
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LakehouseError as error:
         print_error(str(error), type(error).__name__, as_json)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         print_error("interrupted; what was not committed yet is as if it never happened", "Interrupted", as_json)
         return INTERRUPTED
 

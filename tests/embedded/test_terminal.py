@@ -1,0 +1,98 @@
+"""The command line as a process that a person watches: progress while it works, and Ctrl-C."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lakehouse.cli import output
+from lakehouse.cli.output import ProgressObserver
+from lakehouse.datasets import get_dataset
+from lakehouse.inputs import InputFile
+from tests.support.home import Home
+
+pytestmark = pytest.mark.embedded
+
+LOG = b"".join(
+    b'192.0.2.7 - - [21/Nov/2026:06:25:%02d +0000] "GET /%d HTTP/1.1" 200 5 "-" "curl/8.0"\n' % (second, second)
+    for second in range(60)
+)
+FOUND = InputFile("/logs/access.log", 4_000_000, 0.0, "")
+
+
+class Terminal(io.StringIO):
+    """Takes what would be drawn."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_with_rate_and_time_left_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with ProgressObserver([FOUND], terminal) as observer:
+        observer.step("looked")
+        for _ in range(4):
+            observer.read(FOUND, 500_000)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert re.search(r"access\.log .*2\.0/4\.0 MB.* [0-9.]+ [kMGT]?B/s.* [0-9]:[0-9]{2}:[0-9]{2}", drawn), drawn
+    assert terminal.getvalue().endswith("\x1b[2K"), "the bar is wiped away at the end"
+
+
+def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "PLAIN_LINE_SECONDS", -1.0)
+    stream = io.StringIO()
+    with ProgressObserver([FOUND], stream) as observer:
+        observer.step("looked")
+        observer.read(FOUND, 500_000)
+        observer.read(FOUND, 1_500_000)
+    assert stream.getvalue() == "access.log: 500.0 KB read so far\naccess.log: 2.0 MB read so far\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path, get_dataset("access_logs", Path()))
+
+
+def start(home: Home, *words: str, before: str = "") -> "subprocess.Popen[str]":
+    """A command of this lakehouse in a process of its own."""
+    program = f"import os, signal, sys\nfrom lakehouse.cli import run\n{before}\nrun()"
+    environment = os.environ | {"LAKEHOUSE_HOME": str(home.settings.home)}
+    command = [sys.executable, "-c", program, *words]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_control_c_in_a_load_leaves_nothing_and_says_so(home: Home) -> None:
+    home.load(home.write("before.log", LOG.replace(b"/Nov/", b"/Oct/")))
+    log = home.write("access.log", LOG)
+    # A process in the background may have been told to ignore the signal.
+    interrupt = """
+from lakehouse.cli.output import ProgressObserver
+signal.signal(signal.SIGINT, signal.default_int_handler)
+ProgressObserver.read = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+"""
+    process = start(home, "load", "access_logs", str(log), "--site", "s", before=interrupt)
+    answer, complaint = process.communicate()
+    assert (process.returncode, answer) == (130, "")
+    assert complaint == "lakehouse: interrupted; what was not committed yet is as if it never happened\n"
+    assert home.query("SELECT count(*) FROM t") == [(60,)]
+    assert [path.name for path in Path(home.settings.warehouse).rglob("*.json") if "intents" in path.parts] == []
+    home.load(log)
+    assert home.query("SELECT count(*) FROM t") == [(120,)]
+
+
+def test_control_c_ends_a_watch_between_two_rounds(home: Home) -> None:
+    log = home.write("access.log", LOG)
+    with start(home, "watch", "access_logs", str(log), "--site", "s", "--every", "1h") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().endswith(" 60 rows\n")
+        process.send_signal(signal.SIGINT)
+        answer, complaint = process.communicate()
+    assert (process.returncode, answer, complaint) == (0, "", "")
+    assert home.query("SELECT count(*) FROM t") == [(60,)]
