@@ -1,5 +1,10 @@
 # The command `lakehouse`. The build context is this folder.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
+ARG RUST_IMAGE=docker.io/library/rust:1-slim-bookworm
+
+FROM ${RUST_IMAGE} AS native
+COPY native /native
+RUN cargo build --manifest-path /native/Cargo.toml --locked --release
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
@@ -8,8 +13,12 @@ COPY requirements.lock ./
 RUN /opt/lakehouse/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY lakehouse lakehouse
-# pip and setuptools have no work left in the image.
+COPY --from=native /native/target/release/liblakehouse_native.so lakehouse/
+# The compiled parser must load on this base, or every load would take longer in silence. Elsewhere than here, so that the
+# package is the one that was installed. pip and setuptools have no work left in the image.
 RUN /opt/lakehouse/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && cd / && /opt/lakehouse/bin/python -c \
+        "from lakehouse.datasets.access_logs.native import library; assert library(), 'the compiled parser does not load'" \
     && /opt/lakehouse/bin/pip uninstall --yes setuptools pip
 
 FROM ${PYTHON_IMAGE}

@@ -82,6 +82,13 @@ def volumes(bases: list[str], folder: Path, downloads: Path) -> Iterator[str]:
             yield f"{_JAVA_AUTHORITIES}:{_JAVA_AUTHORITIES}:ro"
             if (settings := Path.home() / ".m2/settings.xml").is_file():
                 yield f"{settings}:/root/.m2/settings.xml:ro"
+        elif kind == "rust":
+            registry = downloads / "cargo"
+            registry.mkdir(parents=True, exist_ok=True)
+            yield f"{registry}:/root/.cargo/registry"
+            yield f"{_AUTHORITIES}:{_AUTHORITIES}:ro"
+            if (settings := Path.home() / ".cargo/config.toml").is_file():
+                yield f"{settings}:/root/.cargo/config.toml:ro"
         elif kind == "golang":
             settings = folder / "go.env"
             settings.write_text("".join(f"{name}={go(name)}\n" for name in ("GOPROXY", "GOSUMDB", "GONOSUMDB")), encoding="utf-8")

@@ -13,6 +13,7 @@ from images.errors import ImageError
 REPOSITORY = Path(__file__).parent.parent
 _HERE = REPOSITORY / "images"
 _BASES = _HERE / "bases"
+_COMPILED = {"__pycache__", "target"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _files(path: Path) -> Iterator[Path]:
     else:
         # What was compiled here is left out by .dockerignore too.
         sources = (each for each in path.rglob("*") if each.suffix not in (".so", ".dylib"))
-        yield from (each for each in sources if each.is_file() and "__pycache__" not in each.parts)
+        yield from (each for each in sources if each.is_file() and _COMPILED.isdisjoint(each.relative_to(path).parts))
 
 
 def _version() -> str:
@@ -101,6 +102,7 @@ BASES = {
         Recipe("docker.io/library/eclipse-temurin:17-jre", _BASES / "temurin-17"),
         Recipe("docker.io/library/eclipse-temurin:25-jre", _BASES / "temurin-25"),
         Recipe("docker.io/library/maven:3-eclipse-temurin-17", _BASES / "maven"),
+        Recipe("docker.io/library/rust:1-slim-bookworm", _BASES / "rust"),
         Recipe("docker.io/library/golang:1.24-bookworm", _BASES / "golang", _HERE / "bases.py"),
     )
 }

@@ -220,7 +220,7 @@ def find_table(catalog: Catalog, settings: Settings, name: str) -> Table | None:
             table = catalog.load_table((settings["namespace"], name))
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
-    check_version(table.properties)
+    check_version(table.properties, f"table {name}")
     return table
 
 

@@ -165,7 +165,7 @@ class _File:
         self.path = path
         self._parquet = pq.ParquetFile(pa.BufferReader(content))
         self.metadata = {key.decode(): value.decode() for key, value in (self._parquet.schema_arrow.metadata or {}).items()}
-        check_version(self.metadata)
+        check_version(self.metadata, path)
         self.count: int = self._parquet.metadata.num_rows
         self._payloads: dict[int, pa.ChunkedArray] = {}
 
@@ -344,7 +344,7 @@ def read_ledger(io: FileIO, location: str, properties: Mapping[str, str], known:
     Raises:
         CatalogError: the layout is newer than this code.
     """
-    check_version(properties)
+    check_version(properties, location)
     root = ledger_root(location)
     pointer = properties.get(POINTER)
     if pointer is None:
@@ -360,12 +360,12 @@ def read_ledger(io: FileIO, location: str, properties: Mapping[str, str], known:
     return Ledger(root, io, (*older, newest))
 
 
-def check_version(properties: Mapping[str, str]) -> None:
-    """Refuse tables of a newer layout; raises CatalogError."""
+def check_version(properties: Mapping[str, str], place: str) -> None:
+    """Refuse what a newer version has written; raises CatalogError, which names the place."""
     version = properties.get(VERSION, str(LAYOUT_VERSION))
     if not version.isdigit() or int(version) > LAYOUT_VERSION:
         raise CatalogError(
-            f"the table's layout is version {version}, this lakehouse knows {LAYOUT_VERSION} and will not write: "
+            f"{place}: its layout is version {version}, this lakehouse knows {LAYOUT_VERSION}, and neither reads nor writes it: "
             "upgrade the lakehouse package"
         )
 

@@ -136,7 +136,7 @@ def validate_kind(kind: str, zone: str) -> None:
     if day != datetime(2001, 2, 3).date():
         raise SettingsError(
             f"timestamp pattern {kind!r} does not tell one moment: it needs year, month and day, "
-            "hours with minutes (and %p beside %I) if it has any time"
+            "hours with minutes (and %p beside %I) if it has any time; 'Nov 21 10:05:03' without a year is the kind syslog"
         )
 
 

@@ -400,7 +400,7 @@ def test_a_newer_layout_is_not_written(home: Home) -> None:
         lambda: home.load(home.write("b.log", lines(3, text="b"))),
         lambda: clean_up(home.settings, home.dataset, NO_TIME),
     ):
-        with pytest.raises(CatalogError, match=r"version 2.*upgrade"):
+        with pytest.raises(CatalogError, match=r"table tiny: its layout is version 2.*upgrade"):
             action()
 
 
