@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
+from ipaddress import IPv6Address
 
 import polars as pl
 
@@ -165,10 +166,15 @@ def _addresses(count: int) -> pl.Series:
     # An odd factor visits every number below a power of two once.
     scattered = (number * 7_919_191) % 2**24
     version_4 = pl.concat_str(pl.lit("10"), scattered // 2**16, scattered // 2**8 % 2**8, scattered % 2**8, separator=".")
-    version_6 = pl.concat_str(
-        pl.lit("2001:db8:"), scattered % 9000 + 1000, pl.lit(":"), number % 9000 + 1000, pl.lit("::"), number
-    )
-    return pl.select(pl.when(number % 8 == 7).then(version_6).otherwise(version_4)).to_series()
+    addresses = pl.select(version_4).to_series()
+    every_eighth = range(7, count, 8)
+    return addresses.scatter(pl.Series(every_eighth, dtype=pl.Int64()), [_version_6(number) for number in every_eighth])
+
+
+def _version_6(number: int) -> str:
+    """An address of a network, a subnet and an interface that look as drawn; different for every number."""
+    network, subnet = number * 7_919_191 % 2**16, number % 2**8
+    return str(IPv6Address(0x2001_0DB8 << 96 | network << 80 | subnet << 64 | number * 0x9E37_79B9_7F4A_7C15 % 2**64))
 
 
 def _agent_of_address(addresses: int, agents: int, draws: Draws) -> pl.Series:

@@ -36,7 +36,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.mark.parametrize(
     ("dataset", "digest"),
     [
-        ("access_logs", "e49c1a1095485d43fe30d88169bde8ccfb740825745a7cbb9e5dd88840316e45"),
+        ("access_logs", "5d91b58a628ba5ad21a6f4d555d2efb28414623d8bdf22ec3dc98264ea1f0b81"),
         ("api_logs", "3ff743d49c3fe1e6c3c771ff28b0736473efd7a8b2530cd039db895284a3f410"),
     ],
 )
