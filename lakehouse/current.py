@@ -7,13 +7,14 @@ so no lock, with a load. docs/exactly-once.md argues why what they say is old at
 
 import hashlib
 import json
+from textwrap import dedent
 from typing import Any
 
 from pyiceberg.table import Table
 
 import lakehouse
 from lakehouse.catalog import catalog_errors, find_table, open_catalog
-from lakehouse.datasets.base import Dataset
+from lakehouse.datasets.base import Dataset, View
 from lakehouse.ledger import ledger_root
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, storage_errors
@@ -78,14 +79,18 @@ def _publish_views(settings: Settings, store: Store, dataset: Dataset, table: Ta
         known = store.read(path)
     if known is not None and json.loads(known).get("definition") == definition:
         return
-    from lakehouse.engines.dialect import tables_of, to_duckdb  # imports a whole compiler of SQL
-
-    views: list[dict[str, Any]] = []
-    for view in dataset.views:
-        sql = view.sql.replace("{zone}", zone)
-        views.append({"name": view.name, "doc": view.doc, "needs": tables_of(sql), "sql": to_duckdb(sql)})
+    views = [_described(view, zone) for view in dataset.views]
     with storage_errors(f"writing {path}"):
         store.write(path, _encoded({"version": VERSION, "definition": definition, "views": views}))
+
+
+def _described(view: View, zone: str) -> dict[str, Any]:
+    sql = view.sql.replace("{zone}", zone)
+    if view.portable:
+        return {"name": view.name, "doc": view.doc, "needs": view.needs, "sql": dedent(sql).strip()}
+    from lakehouse.engines.dialect import tables_of, to_duckdb  # imports a whole compiler of SQL
+
+    return {"name": view.name, "doc": view.doc, "needs": tables_of(sql), "sql": to_duckdb(sql)}
 
 
 def _encoded(content: dict[str, Any]) -> bytes:

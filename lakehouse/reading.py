@@ -14,7 +14,6 @@ from pyiceberg.table import Table
 from lakehouse.catalog import catalog_errors, find_table, open_catalog
 from lakehouse.datasets import dataset_names, get_dataset
 from lakehouse.engines import duckdb as engine
-from lakehouse.engines.dialect import to_duckdb
 from lakehouse.errors import DatasetError, QueryError
 from lakehouse.ledger import InputRecord, Ledger, read_ledger
 from lakehouse.live import newest_days
@@ -135,7 +134,11 @@ class Reader:
         for view in dataset.views:
             if not any(re.search(rf"\b{table}\b", view.sql) for table in missing):
                 asked_for = words is None or view.name in words
-                sql = to_duckdb(view.sql.replace("{zone}", self._settings["zone"]), days if asked_for else None)
+                sql = view.sql.replace("{zone}", self._settings["zone"])
+                if not view.portable:
+                    from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
+
+                    sql = to_duckdb(sql, days if asked_for else None)
                 connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
 
     def _ledger_table(self, name: str, tables: dict[str, Table]) -> pa.Table:

@@ -142,11 +142,21 @@ REJECT_SCHEMA: Mapping[str, pl.DataType] = {
 
 @dataclass(frozen=True)
 class View:
-    """A named query over the dataset's tables, in Trino's dialect; `{table}` style names are plain table names."""
+    """A named query over the dataset's tables, in Trino's dialect; `{table}` style names are plain table names.
+
+    Args:
+        name: the view's name, beginning with the dataset's.
+        doc: one sentence.
+        sql: `{zone}` in it stands for the time zone of the table's days.
+        needs: names of the tables and views that it reads, of a portable one.
+        portable: the SQL means the same to DuckDB as it stands; see `Rollup`.
+    """
 
     name: str
     doc: str
     sql: str
+    needs: tuple[str, ...] = ()
+    portable: bool = False
 
 
 @dataclass(frozen=True)

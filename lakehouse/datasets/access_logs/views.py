@@ -123,6 +123,8 @@ def _totals(name: str, doc: str, period: str, period_name: str) -> View:
         FROM access_logs_hourly
         GROUP BY 1, 2, 3, 4, 5, 6
         """,
+        needs=(HOURLY.name,),
+        portable=True,
     )
 
 
@@ -154,6 +156,8 @@ def _latency(name: str, doc: str, period: str, period_name: str) -> View:
         FROM counted
         GROUP BY 1, 2, 3
         """,
+        needs=(LATENCY_HOURLY.name,),
+        portable=True,
     )
 
 
@@ -188,6 +192,8 @@ def _visitors(name: str, doc: str, period: str, period_name: str) -> View:
             ) AS bigint) AS visitors
         FROM sums
         """,
+        needs=(VISITORS_HOURLY.name,),
+        portable=True,
     )
 
 
@@ -216,6 +222,8 @@ TRAFFIC = View(
         bytes
     FROM access_logs_hourly
     """,
+    needs=(HOURLY.name,),
+    portable=True,
 )
 
 LATENCY = View(
@@ -231,6 +239,8 @@ LATENCY = View(
     FROM access_logs_latency_hourly
     GROUP BY 1, 2, 3, 4
     """,
+    needs=(LATENCY_HOURLY.name,),
+    portable=True,
 )
 
 VIEWS = (

@@ -1,0 +1,26 @@
+"""What is called portable means the same to DuckDB as it stands, and reads what it says it reads."""
+
+import pytest
+import sqlglot
+
+from lakehouse.datasets import access_logs, api_logs
+from lakehouse.datasets.base import Rollup, View
+from lakehouse.engines.dialect import NEWEST_DAYS, tables_of, to_duckdb
+
+BUILT_IN = (access_logs.DATASET, api_logs.DATASET)
+PORTABLE: tuple[View | Rollup, ...] = tuple(
+    query for dataset in BUILT_IN for query in (*dataset.views, *dataset.rollups) if query.portable
+)
+
+
+@pytest.mark.parametrize("query", PORTABLE, ids=lambda query: query.name)
+def test_duckdb_reads_what_the_transpiler_would_have_written(query: View | Rollup) -> None:
+    sql = query.sql.replace("{zone}", "Europe/Paris")
+    assert sqlglot.parse_one(sql, read="duckdb") == sqlglot.parse_one(to_duckdb(sql), read="duckdb")
+    # This one has to be answered from manifests, for which it must be transpiled.
+    assert NEWEST_DAYS.split("{")[0] not in sql
+
+
+@pytest.mark.parametrize("view", [query for query in PORTABLE if isinstance(query, View)], ids=lambda view: view.name)
+def test_a_portable_view_names_what_it_needs(view: View) -> None:
+    assert list(view.needs) == tables_of(view.sql.replace("{zone}", "UTC"))
