@@ -1,11 +1,10 @@
 //! Blocks of lines as columns of numbers: distinct texts once, and for each row the number of its text.
 
-use crate::interner::Interner;
-use crate::line::cut;
+use crate::interner::{Interner, BATCH, NONE};
+use crate::line::{cut, Clock, Line};
 use crate::target::{application, folder, known_parameters, split};
 use crate::visitor::{address, siphash_2_4};
 
-const NONE: i32 = -1;
 const NO_REQUEST: u8 = 255;
 const DAY: i64 = 86_400_000_000;
 const ROOT: &[u8] = b"/";
@@ -46,6 +45,13 @@ struct Target {
     request: i32,
 }
 
+const NO_TARGET: Target = Target {
+    path: NONE,
+    query: NONE,
+    application: NONE,
+    request: NONE,
+};
+
 #[derive(Default)]
 struct Rows {
     line: Vec<i64>,
@@ -71,7 +77,8 @@ pub struct Encoder {
     /// Two words a client, and the number of its network; -1 where Python has to read the address.
     client_words: Vec<u64>,
     client_networks: Vec<i32>,
-    targets: Vec<Option<Target>>,
+    /// By the number of the url.
+    targets: Vec<Target>,
     /// Number, begin and end of each line that was not cut.
     others: Vec<i64>,
     clients: Interner,
@@ -86,6 +93,7 @@ pub struct Encoder {
     pub agents: Interner,
     pub requests: Interner,
     decoded: Vec<u8>,
+    numbers: Vec<i32>,
     key: Vec<u8>,
 }
 
@@ -109,6 +117,7 @@ impl Encoder {
             agents: Interner::new(),
             requests: Interner::new(),
             decoded: Vec::new(),
+            numbers: Vec::new(),
             key: Vec::new(),
         }
     }
@@ -137,6 +146,9 @@ impl Encoder {
         }
         let (mut begin, mut number, mut count) = (0, first_line, 0);
         let mut quotes = [0; 6];
+        let mut clock = Clock::new();
+        let mut ascii = Ascii::new(text);
+        let mut lines = Vec::with_capacity(BATCH);
         let marks = memchr::memchr2_iter(b'"', b'\n', text);
         let last = (text.last() != Some(&b'\n') && !text.is_empty()).then_some(text.len());
         for mark in marks.chain(last) {
@@ -149,102 +161,114 @@ impl Encoder {
             }
             let line = &text[begin..mark];
             // Bytes that are no UTF-8 become escapes, which is for Python to do.
-            let usual =
-                count <= quotes.len() && (line.is_ascii() || std::str::from_utf8(line).is_ok());
-            if !usual
-                || !self.take(
-                    line.strip_suffix(b"\r").unwrap_or(line),
-                    &quotes[..count],
-                    number,
-                )
-            {
-                let end = text.len().min(mark + 1);
-                self.others.extend([number, begin as i64, end as i64]);
+            let usual = count <= quotes.len()
+                && (ascii.reaches(begin, mark) || std::str::from_utf8(line).is_ok());
+            let whole = line.strip_suffix(b"\r").unwrap_or(line);
+            match usual.then(|| cut(whole, &quotes[..count], &mut clock)) {
+                Some(Some(line)) => {
+                    self.rows.line.push(number);
+                    lines.push(line);
+                    if lines.len() == BATCH {
+                        self.take(&lines);
+                        lines.clear();
+                    }
+                }
+                _ => {
+                    let end = text.len().min(mark + 1);
+                    self.others.extend([number, begin as i64, end as i64]);
+                }
             }
             (begin, number, count) = (mark + 1, number + 1, 0);
         }
+        self.take(&lines);
         self.rows() as i64
     }
 
-    /// Take a line; false if it is not usual.
-    fn take(&mut self, text: &[u8], quotes: &[usize], number: i64) -> bool {
-        let Some(line) = cut(text, quotes) else {
-            return false;
-        };
-        let client = optional(&mut self.clients, line.client);
-        if client as usize == self.client_networks.len() {
-            self.add_client(line.client);
-        }
-        let url = optional(&mut self.urls, line.url);
-        let target = match line.request {
-            Some(_) if url != NONE => self.target(url, line.url),
-            _ => Self::no_target(),
-        };
-        let (method, protocol) = line.request.unwrap_or((NO_REQUEST, NO_REQUEST));
-        let user = optional(&mut self.users, line.user);
-        let referrer = optional(&mut self.referrers, line.referrer);
-        let agent = optional(&mut self.agents, line.agent);
+    /// Take at most `BATCH` lines.
+    fn take<'a>(&mut self, lines: &[Line<'a>]) {
         let rows = &mut self.rows;
-        rows.line.push(number);
-        rows.ts.push(line.ts);
-        rows.status.push(line.status);
-        rows.bytes.push(line.bytes);
-        rows.method.push(method);
-        rows.protocol.push(protocol);
-        rows.client.push(client);
-        rows.user.push(user);
-        rows.url.push(url);
-        rows.path.push(target.path);
-        rows.query.push(target.query);
-        rows.application.push(target.application);
-        rows.request.push(target.request);
-        rows.referrer.push(referrer);
-        rows.agent.push(agent);
-        true
+        let first = rows.ts.len();
+        for line in lines {
+            let (method, protocol) = line.request.unwrap_or((NO_REQUEST, NO_REQUEST));
+            rows.ts.push(line.ts);
+            rows.status.push(line.status);
+            rows.bytes.push(line.bytes);
+            rows.method.push(method);
+            rows.protocol.push(protocol);
+        }
+        let texts =
+            |text: fn(&Line<'a>) -> &'a [u8]| lines.iter().map(move |line| optional(text(line)));
+        self.clients
+            .intern_all(texts(|line| line.client), &mut rows.client);
+        self.users
+            .intern_all(texts(|line| line.user), &mut rows.user);
+        self.urls.intern_all(texts(|line| line.url), &mut rows.url);
+        self.referrers
+            .intern_all(texts(|line| line.referrer), &mut rows.referrer);
+        self.agents
+            .intern_all(texts(|line| line.agent), &mut rows.agent);
+        for (row, line) in (first..).zip(lines) {
+            if self.rows.client[row] as usize == self.client_networks.len() {
+                self.add_client(line.client);
+            }
+        }
+        self.add_targets(lines, first);
+        let rows = &mut self.rows;
+        for (&url, line) in rows.url[first..].iter().zip(lines) {
+            // The same text may be a target in one row and no request in another.
+            let target = match line.request {
+                Some(_) if url != NONE => self.targets[url as usize],
+                _ => NO_TARGET,
+            };
+            rows.path.push(target.path);
+            rows.query.push(target.query);
+            rows.application.push(target.application);
+            rows.request.push(target.request);
+        }
     }
 
     fn add_client(&mut self, text: &[u8]) {
         let (high, low, network) = match address(text) {
-            Some((high, low, network)) => (high, low, self.networks.intern(network.as_bytes()).0),
+            Some((high, low, network)) => (high, low, self.networks.intern(network.as_bytes())),
             None => (0, 0, NONE),
         };
         self.client_words.extend([high, low]);
         self.client_networks.push(network);
     }
 
-    fn no_target() -> Target {
-        Target {
-            path: NONE,
-            query: NONE,
-            application: NONE,
-            request: NONE,
+    /// Find out what follows from the urls that are new in these lines, which begin at row `first`.
+    fn add_targets(&mut self, lines: &[Line], first: usize) {
+        self.decoded.clear();
+        let known = self.targets.len();
+        let mut new = Vec::with_capacity(lines.len());
+        for (&url, line) in self.rows.url[first..].iter().zip(lines) {
+            if url != NONE && url as usize == known + new.len() {
+                new.push(split(line.url, &mut self.decoded));
+            }
         }
-    }
-
-    /// What follows from a target, found once a block. The same text may be a target in one row and no request in another.
-    fn target(&mut self, url: i32, text: &[u8]) -> Target {
-        let url = url as usize;
-        if url >= self.targets.len() {
-            self.targets.resize(url + 1, None);
-        }
-        if let Some(target) = self.targets[url] {
-            return target;
-        }
-        let target = self.read_target(text);
-        self.targets[url] = Some(target);
-        target
-    }
-
-    fn read_target(&mut self, text: &[u8]) -> Target {
-        let (path, query) = split(text, &mut self.decoded);
-        let query_number = query.map_or(NONE, |query| self.queries.intern(query).0);
-        let Some(path) = path else {
-            return Target {
-                query: query_number,
-                ..Self::no_target()
+        let decoded = std::mem::take(&mut self.decoded);
+        self.numbers.clear();
+        let paths = new.iter().map(|(path, _)| path.text(&decoded));
+        self.paths.intern_all(paths, &mut self.numbers);
+        let queries = new.iter().map(|(_, query)| *query);
+        self.queries.intern_all(queries, &mut self.numbers);
+        for (place, (path, query)) in new.iter().enumerate() {
+            let (application, request) = match path.text(&decoded) {
+                Some(path) => self.application(path, query.unwrap_or(b"")),
+                None => (NONE, NONE),
             };
-        };
-        let path_number = self.paths.intern(path).0;
+            self.targets.push(Target {
+                path: self.numbers[place],
+                query: self.numbers[new.len() + place],
+                application,
+                request,
+            });
+        }
+        self.decoded = decoded;
+    }
+
+    /// Numbers of the application that a target belongs to, and of the request to it.
+    fn application(&mut self, path: &[u8], query: &[u8]) -> (i32, i32) {
         let (application, request) = match application(path, &self.settings.prefixes) {
             Some((prefix, rest)) => {
                 // The number of the prefix, the path behind it and the parameters, each once: a newline cannot be in them.
@@ -253,21 +277,15 @@ impl Encoder {
                 self.key.push(b'\n');
                 self.key.extend_from_slice(rest);
                 self.key.push(b'\n');
-                known_parameters(query.unwrap_or(b""), &mut self.key);
+                known_parameters(query, &mut self.key);
                 (
                     &self.settings.names[prefix][..],
-                    self.requests.intern(&self.key).0,
+                    self.requests.intern(&self.key),
                 )
             }
             None => (folder(path).unwrap_or(ROOT), NONE),
         };
-        let application = self.applications.intern(application).0;
-        Target {
-            path: path_number,
-            query: query_number,
-            application,
-            request,
-        }
+        (self.applications.intern(application), request)
     }
 
     pub fn visitors(&self, clients: &[u64], agents: &[u64], out: &mut [i64]) {
@@ -361,12 +379,35 @@ impl Rows {
     }
 }
 
-/// The number of a text; none for "-" and "", which servers write for what is not there.
-fn optional(texts: &mut Interner, text: &[u8]) -> i32 {
-    match text {
-        b"" | b"-" => NONE,
-        _ => texts.intern(text).0,
+/// Finds out which lines are all ASCII, many at once.
+struct Ascii<'a> {
+    text: &'a [u8],
+    to: usize,
+}
+
+impl<'a> Ascii<'a> {
+    const STEP: usize = 4096;
+
+    fn new(text: &'a [u8]) -> Ascii<'a> {
+        Ascii { text, to: 0 }
     }
+
+    /// Whether a line is certainly all ASCII. Lines must be asked for in their order.
+    fn reaches(&mut self, begin: usize, end: usize) -> bool {
+        if self.to < end {
+            self.to = self.to.max(begin);
+            let ahead = self.text[self.to..].chunks(Self::STEP);
+            let plain = ahead.take_while(|chunk| chunk.is_ascii());
+            let next = plain.take((end - self.to).div_ceil(Self::STEP));
+            self.to += next.map(<[u8]>::len).sum::<usize>();
+        }
+        self.to >= end || self.text[begin..end].is_ascii()
+    }
+}
+
+/// A text; none for "-" and "", which servers write for what is not there.
+fn optional(text: &[u8]) -> Option<&[u8]> {
+    (!matches!(text, b"" | b"-")).then_some(text)
 }
 
 /// Numbers that C may read as bytes.

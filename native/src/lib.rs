@@ -85,7 +85,7 @@ pub unsafe extern "C" fn lakehouse_network(
     // SAFETY: see above.
     let (encoder, text) = unsafe { (&mut *encoder, slice::from_raw_parts(text, size)) };
     catch_unwind(AssertUnwindSafe(|| {
-        i64::from(encoder.networks.intern(text).0)
+        i64::from(encoder.networks.intern(text))
     }))
     .unwrap_or(PANICKED)
 }

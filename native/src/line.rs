@@ -38,10 +38,33 @@ pub struct Line<'a> {
     pub agent: &'a [u8],
 }
 
+/// Reads timestamps; remembers the last one, as most lines have that of the line before them.
+pub struct Clock {
+    text: [u8; TO_TIME],
+    ts: i64,
+}
+
+impl Clock {
+    pub fn new() -> Clock {
+        Clock {
+            text: [0; TO_TIME],
+            ts: 0,
+        }
+    }
+
+    fn read(&mut self, text: &[u8]) -> Option<i64> {
+        let text: [u8; TO_TIME] = text.try_into().ok()?;
+        if text != self.text {
+            (self.ts, self.text) = (timestamp(&text)?, text);
+        }
+        Some(self.ts)
+    }
+}
+
 /// Cut a line at its quotes.
 ///
 /// `text` has no line end; `quotes` are the positions of all of its quotes.
-pub fn cut<'a>(text: &'a [u8], quotes: &[usize]) -> Option<Line<'a>> {
+pub fn cut<'a>(text: &'a [u8], quotes: &[usize], clock: &mut Clock) -> Option<Line<'a>> {
     let (opening, closing) = match quotes {
         [opening, closing] => (*opening, *closing),
         [opening, closing, referrer, referrer_end, agent, agent_end] => {
@@ -65,7 +88,7 @@ pub fn cut<'a>(text: &'a [u8], quotes: &[usize]) -> Option<Line<'a>> {
     if opening < TO_TIME + 4 {
         return None;
     }
-    let ts = timestamp(&text[opening - TO_TIME..opening])?;
+    let ts = clock.read(&text[opening - TO_TIME..opening])?;
     let (status, bytes) = numbers(text.get(closing + 1..numbers_end)?)?;
     let (client, user) = head(&text[..opening - TO_TIME])?;
     let quoted = &text[opening + 1..closing];
@@ -139,7 +162,7 @@ fn digits(text: &[u8]) -> Option<i64> {
 }
 
 /// Microseconds since 1970 of ` [17/May/2015:10:05:03 +0000] `, from 1970 to 2199 and without leap seconds.
-fn timestamp(text: &[u8]) -> Option<i64> {
+fn timestamp(text: &[u8; TO_TIME]) -> Option<i64> {
     let fixed = [
         (0, b' '),
         (1, b'['),
@@ -152,7 +175,7 @@ fn timestamp(text: &[u8]) -> Option<i64> {
         (28, b']'),
         (29, b' '),
     ];
-    if text.len() != TO_TIME || fixed.iter().any(|&(place, byte)| text[place] != byte) {
+    if fixed.iter().any(|&(place, byte)| text[place] != byte) {
         return None;
     }
     let month = MONTHS.iter().position(|name| name[..] == text[5..8])? as i64;
@@ -198,7 +221,7 @@ mod tests {
 
     fn cut_text(text: &str) -> Option<Line<'_>> {
         let quotes: Vec<usize> = memchr::memchr_iter(b'"', text.as_bytes()).collect();
-        cut(text.as_bytes(), &quotes)
+        cut(text.as_bytes(), &quotes, &mut Clock::new())
     }
 
     #[test]

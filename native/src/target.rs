@@ -1,6 +1,8 @@
 //! Request targets: path, query, application, and the parameters of OGC services; the answers of `urls.py`,
 //! `applications/__init__.py` and `ogc.known_parameters`.
 
+use std::ops::Range;
+
 /// Names of the parameters that are read; see `_PARAMETERS` of `ogc.py`.
 const PARAMETERS: [&[u8]; 25] = [
     b"service",
@@ -31,36 +33,50 @@ const PARAMETERS: [&[u8]; 25] = [
 ];
 const LONGEST_FOLDER: usize = 64;
 
-/// Path, percent-decoded into `decoded` if it has to be, and raw query of a request target (RFC 9112, section 3.2).
-pub fn split<'a>(
-    target: &'a [u8],
-    decoded: &'a mut Vec<u8>,
-) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+/// Path of a target.
+pub enum Path<'a> {
+    None,
+    AsLogged(&'a [u8]),
+    /// Where it is among the decoded texts.
+    Decoded(Range<usize>),
+}
+
+impl<'a> Path<'a> {
+    /// The path; `decoded` is what `split` appended to.
+    pub fn text(&self, decoded: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Path::None => None,
+            Path::AsLogged(text) => Some(text),
+            Path::Decoded(range) => Some(&decoded[range.clone()]),
+        }
+    }
+}
+
+/// Path, percent-decoded if it has to be, at the end of `decoded`, and raw query of a request target (RFC 9112, section 3.2).
+pub fn split<'a>(target: &'a [u8], decoded: &mut Vec<u8>) -> (Path<'a>, Option<&'a [u8]>) {
     let mut rest = target;
-    let mut root = &b""[..];
+    let mut is_root = false;
     if !target.starts_with(b"/") {
         if let Some(authority) = authority(target) {
             rest = &target[authority..];
-            if rest.is_empty() || rest[0] == b'?' {
-                root = b"/";
-            }
+            is_root = rest.is_empty() || rest[0] == b'?';
         } else if is_host_and_port(target) {
-            return (None, None);
+            return (Path::None, None);
         }
     }
     let (path, query) = match memchr::memchr(b'?', rest) {
         Some(mark) => (&rest[..mark], Some(&rest[mark + 1..])),
         None => (rest, None),
     };
-    if !root.is_empty() {
-        return (Some(root), query);
+    if is_root {
+        return (Path::AsLogged(b"/"), query);
     }
     if memchr::memchr(b'%', path).is_none() {
-        return (Some(path), query);
+        return (Path::AsLogged(path), query);
     }
-    decoded.clear();
+    let begin = decoded.len();
     percent_decode(path, decoded);
-    (Some(decoded), query)
+    (Path::Decoded(begin..decoded.len()), query)
 }
 
 /// Bytes of `scheme://host` at the beginning.
@@ -200,7 +216,7 @@ pub fn known_parameters(query: &[u8], out: &mut Vec<u8>) {
                 continue;
             }
         }
-        place += 1;
+        place += 1 + memchr::memchr3(b'&', b'?', b';', &query[place + 1..]).unwrap_or(query.len());
     }
 }
 
@@ -229,7 +245,7 @@ mod tests {
         let mut decoded = Vec::new();
         let (path, query) = split(target.as_bytes(), &mut decoded);
         let text = |part: Option<&[u8]>| part.map(|part| String::from_utf8(part.to_vec()).unwrap());
-        (text(path), text(query))
+        (text(path.text(&decoded)), text(query))
     }
 
     #[test]
