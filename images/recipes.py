@@ -114,6 +114,7 @@ RECIPES = {
     "minio-setup": Recipe("docker.io/lakehouse/minio-setup:1", _HERE / "minio-setup"),
     "lakehouse": Recipe(f"docker.io/lakehouse/lakehouse:{_version()}", REPOSITORY),
     "minio": Recipe("docker.io/lakehouse/minio:2026-02-12", _HERE / "minio"),
+    "superset": Recipe("docker.io/lakehouse/superset:6.1.0-1", REPOSITORY / "superset"),
 }
 
 # What the charts call each image.

@@ -14,11 +14,12 @@ import backoff
 import flask_migrate
 from asset_files import AssetError, dump, for_engine, read_assets
 from sqlalchemy import create_engine
+from sqlalchemy.engine.url import make_url
 from superset.app import create_app
 
 import superset
 
-ENGINE_TIMEOUT = 120
+ENGINE_TIMEOUT = 900
 """Seconds to wait for the query engine."""
 MARK = "lakehouse:"
 """Begins `external_url` of what comes from the files."""
@@ -46,7 +47,7 @@ def main() -> int:
         )  # fmt: skip
         for path, content in contents.items():
             if path.startswith("databases/"):
-                _wait_for(content)
+                _wait_for(content, app.config["DB_CONNECTION_MUTATOR"])
         imported, removed = import_assets(contents, admin)
         print(f"{imported} charts, dashboards and datasets imported, {removed} removed")
     return 0
@@ -88,9 +89,11 @@ def _with_chart_ids(content: Any) -> Any:
 
 
 @backoff.on_exception(backoff.constant, Exception, max_time=ENGINE_TIMEOUT, interval=1, logger=None)
-def _wait_for(database: dict[str, Any]) -> None:
+def _wait_for(database: dict[str, Any], mutator: Any) -> None:
     """Return when the query engine answers; raises its error after ENGINE_TIMEOUT seconds."""
-    engine = create_engine(database["sqlalchemy_uri"], **database["extra"].get("engine_params", {}))
+    options = dict(database["extra"].get("engine_params", {}))
+    uri, options = mutator(make_url(database["sqlalchemy_uri"]), options, None, None, None)
+    engine = create_engine(uri, **options)
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1").fetchall()
 

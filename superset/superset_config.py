@@ -1,6 +1,14 @@
 """Superset's configuration, for the laptop and the cluster alike; what differs comes from the environment.
 
-DASHBOARDS_STATE is the folder of what must survive a restart, DASHBOARDS_TABLES that of the tables DuckDB reads.
+| variable (DASHBOARDS_...) | meaning |
+|---|---|
+| STATE | folder of what must survive a restart on the laptop, and of caches |
+| TABLES | folder of the tables that DuckDB reads |
+| SECRET_KEY, GUEST_TOKEN_SECRET, ASYNC_QUERIES_SECRET | secrets; unless set, those of `secrets.json` in STATE |
+| DATABASE | address of Superset's own database; unless set, a SQLite file in STATE |
+| TRINO_URI, TRINO_PASSWORD, TRINO_AUTHORITY | connection to Trino, its password, and a PEM file with its authority |
+| REDIS, REDIS_PASSWORD | where several servers share their caches; unless set, they are in STATE |
+| TLS | `true`: people come by a proxy that speaks TLS |
 """
 
 import json
@@ -9,19 +17,42 @@ from pathlib import Path
 from typing import Any
 
 import lakehouse_duckdb  # noqa: F401 registers the dialect
-from sqlalchemy.engine.url import URL
+from readiness import readiness
+from sqlalchemy.engine.url import URL, make_url
 
 STATE = Path(os.environ["DASHBOARDS_STATE"])
-_SECRETS = json.loads((STATE / "secrets.json").read_text())
+TLS = os.environ.get("DASHBOARDS_TLS") == "true"
+ADMINISTRATOR = "admin"
 
-SECRET_KEY = _SECRETS["secret_key"]
-GUEST_TOKEN_JWT_SECRET = _SECRETS["guest_token_secret"]
-GLOBAL_ASYNC_QUERIES_JWT_SECRET = _SECRETS["async_queries_secret"]
+
+def _secret(name: str) -> str:
+    given = os.environ.get(f"DASHBOARDS_{name.upper()}")
+    return given or str(json.loads((STATE / "secrets.json").read_text())[name])
+
+
+SECRET_KEY = _secret("secret_key")
+GUEST_TOKEN_JWT_SECRET = _secret("guest_token_secret")
+GLOBAL_ASYNC_QUERIES_JWT_SECRET = _secret("async_queries_secret")
 DATA_DIR = str(STATE)
-SQLALCHEMY_DATABASE_URI = f"sqlite:///{STATE}/superset.db?check_same_thread=false"
+SQLALCHEMY_DATABASE_URI = os.environ.get("DASHBOARDS_DATABASE") or f"sqlite:///{STATE}/superset.db?check_same_thread=false"
+# A database that was away for a moment must cost no request.
+SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": True}
+
+
+def _redis() -> str:
+    """Address of the shared caches with its password; empty: there are none."""
+    address, password = os.environ.get("DASHBOARDS_REDIS", ""), os.environ.get("DASHBOARDS_REDIS_PASSWORD", "")
+    return make_url(address).set(password=password).render_as_string(hide_password=False) if password else address
 
 
 def _cache(name: str, seconds: int) -> dict[str, Any]:
+    if redis := _redis():
+        return {
+            "CACHE_TYPE": "RedisCache",
+            "CACHE_REDIS_URL": redis,
+            "CACHE_KEY_PREFIX": f"dashboards-{name}-",
+            "CACHE_DEFAULT_TIMEOUT": seconds,
+        }
     return {
         "CACHE_TYPE": "FileSystemCache",
         "CACHE_DIR": str(STATE / "cache" / name),
@@ -35,14 +66,17 @@ CACHE_CONFIG = _cache("metadata", 86_400)
 DATA_CACHE_CONFIG = _cache("data", 60)
 FILTER_STATE_CACHE_CONFIG = _cache("filters", 90 * 86_400)
 EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 7 * 86_400)
-RATELIMIT_STORAGE_URI = "memory://"
+RATELIMIT_STORAGE_URI = _redis() or "memory://"
 
-FEATURE_FLAGS = {"EMBEDDED_SUPERSET": False, "ALERT_REPORTS": False}
+# Where Trino is asked in the name of a person, another one must not get the answer out of the cache.
+FEATURE_FLAGS = {"EMBEDDED_SUPERSET": False, "ALERT_REPORTS": False, "CACHE_IMPERSONATION": True}
+BLUEPRINTS = [readiness]
 PREVENT_UNSAFE_DB_CONNECTIONS = True
 WTF_CSRF_ENABLED = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = os.environ.get("DASHBOARDS_TLS") == "true"
+SESSION_COOKIE_SECURE = TLS
+ENABLE_PROXY_FIX = TLS
 TALISMAN_ENABLED = True
 # Nothing from elsewhere: no maps, no avatars, no telemetry.
 TALISMAN_CONFIG = {
@@ -73,3 +107,20 @@ def DB_SQLA_URI_VALIDATOR(uri: URL) -> None:
     """DuckDB would read any file of this machine: only the dialect that keeps it inside the lakehouse may be used."""
     if uri.get_backend_name() in ("duckdb", "motherduck") and uri.drivername != "duckdb+lakehouse":
         raise ValueError("DuckDB is reached as duckdb+lakehouse:// here, which reads the lakehouse and nothing else")
+
+
+def DB_CONNECTION_MUTATOR(
+    uri: URL, options: dict[str, Any], username: str | None, security_manager: object, source: object
+) -> tuple[URL, dict[str, Any]]:
+    """Give the connection to Trino what is in no file and no database: its password, and the authority of its certificate.
+
+    Superset asks Trino in the name of who is logged in. Its administrator is nobody in particular and asks as Superset itself.
+    """
+    own = make_url(os.environ.get("DASHBOARDS_TRINO_URI", "trino://"))
+    if (uri.drivername, uri.username, uri.host, uri.port) != (own.drivername, own.username, own.host, own.port) or not uri.host:
+        return uri, options
+    arguments = options.setdefault("connect_args", {})
+    arguments |= {"http_scheme": "https", "verify": os.environ["DASHBOARDS_TRINO_AUTHORITY"]}
+    if username == ADMINISTRATOR:
+        arguments["user"] = uri.username
+    return uri.set(password=os.environ["DASHBOARDS_TRINO_PASSWORD"]), options

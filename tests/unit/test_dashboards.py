@@ -68,7 +68,7 @@ def test_only_addresses_names_and_expressions_differ_between_engines(path: str, 
     assert "${" not in dump(trino)
     differing = {key for key in duckdb if duckdb[key] != trino[key]}
     if path.startswith("databases/"):
-        assert differing == {"sqlalchemy_uri"}
+        assert differing == {"sqlalchemy_uri", "impersonate_user"}
         return
     assert {"catalog", "schema"} <= differing <= {"catalog", "schema", "metrics"}
     for one, other in zip(duckdb["metrics"], trino["metrics"], strict=True):
