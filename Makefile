@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A lock file is whole: pip has nothing to choose, and an older pip would choose a newer version of what is wanted with an extra.
 PIP_LOCKED := $(PIP) install --require-hashes --no-deps -r
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --group build
+	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --extra trino --group build
 # The compiled parser is for speed only: without Rust everything works, and says what that costs.
 CARGO := $(shell command -v cargo 2>/dev/null)
 NATIVE := lakehouse/liblakehouse_native.$(if $(filter Darwin,$(shell uname -s)),dylib,so)

@@ -51,3 +51,7 @@ class CommitUnknownError(LakehouseError):
 
 class QueryError(LakehouseError):
     """A query engine refused a statement."""
+
+
+class EngineUnavailableError(QueryError):
+    """A query engine that is a server does not answer, or cannot work now; asking later may do."""

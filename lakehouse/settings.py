@@ -109,6 +109,11 @@ SETTINGS: tuple[Setting, ...] = (
         "PEM file with the certificate authority of the endpoint.",
         aws_variables=("AWS_CA_BUNDLE",),
     ),
+    Setting("trino.uri", str, "", "Address of Trino, such as https://trino.example.org:8443, for `lakehouse views`."),
+    Setting("trino.user", str, "", "User of Trino that may make views."),
+    Setting("trino.password", str, "", "Password of that user.", True),
+    Setting("trino.catalog", str, "iceberg", "Trino's name for the Iceberg catalog."),
+    Setting("trino.ca_file", str, "", "PEM file with the certificate authority of Trino."),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _TYPE_NAMES = {str: 'text (in quotes: "...")', float: "a number", bool: "true or false"}
@@ -320,8 +325,13 @@ def _check_values(values: Mapping[str, Any], sources: Mapping[str, str]) -> None
         raise SettingsError(f"{sources['key']}: key is shorter than 16 characters")
     if values["catalog.type"] != "sqlite" and not values["catalog.uri"] and sources["catalog.type"] != "default":
         raise SettingsError(f"{sources['catalog.type']}: catalog.type {values['catalog.type']} needs catalog.uri")
-    if values["s3.ca_file"] and not Path(values["s3.ca_file"]).exists():
-        raise SettingsError(f"{sources['s3.ca_file']}: s3.ca_file is {values['s3.ca_file']}, and there is no such file")
+    for name in ("s3.ca_file", "trino.ca_file"):
+        if values[name] and not Path(values[name]).exists():
+            raise SettingsError(f"{sources[name]}: {name} is {values[name]}, and there is no such file")
+    if values["trino.uri"] and not values["trino.uri"].startswith(("http://", "https://")):
+        raise SettingsError(f"{sources['trino.uri']}: trino.uri is {values['trino.uri']!r}: begin it with https:// (or http://)")
+    if values["trino.password"] and values["trino.uri"].startswith("http://"):
+        raise SettingsError(f"{sources['trino.uri']}: trino.uri begins with http://, and a password needs https://")
     if bool(values["s3.access_key_id"]) != bool(values["s3.secret_access_key"]):
         raise SettingsError("s3.access_key_id and s3.secret_access_key go together: set both, or none for the AWS chain")
 

@@ -179,6 +179,22 @@ def rollups(
         print_table(("rollup", "days computed"), ((rollup.name, len(rollup.days)) for rollup in updated), ("days computed",))
 
 
+def views(
+    wait: Annotated[str, typer.Option(help="Wait so long for a catalog or a Trino that is starting, as 30s or 15m.")] = "0s",
+    json: JsonOption = False,
+) -> None:
+    """Make the datasets' tables, and their views in Trino; may run again."""
+    from lakehouse.patience import patiently
+    from lakehouse.views import make_views
+
+    settings = load_settings()
+    made = patiently(_seconds(wait), lambda: make_views(settings))
+    if json:
+        print_json(made)
+    else:
+        print(f"{len(made)} views in Trino's {settings['trino.catalog']}.{settings['namespace']}")
+
+
 def config(json: JsonOption = False) -> None:
     """Show the settings in force and where each came from."""
     rows = load_settings().masked()
@@ -296,4 +312,4 @@ def _remark(outcome: Any) -> str:
     return ""
 
 
-COMMANDS = (load, unload, watch, rollups, sample, cleanup, config)
+COMMANDS = (load, unload, watch, rollups, views, sample, cleanup, config)

@@ -1,0 +1,71 @@
+"""Sample data of the last 20 days, for dashboards over a lakehouse that holds nothing else: `python -m lakehouse.sample.fill`.
+
+May run again at any time: days are added as they pass, and none is loaded twice. Tables with inputs of other sources are left
+alone.
+"""
+
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from lakehouse.datasets import get_dataset
+from lakehouse.errors import LakehouseError
+from lakehouse.inputs import find_inputs
+from lakehouse.load import Loader, Request
+from lakehouse.load_options import Options
+from lakehouse.patience import patiently
+from lakehouse.reading import Reader
+from lakehouse.sample import write_sample
+from lakehouse.settings import Settings, load_settings
+
+SITES = {"rennes": 3_000, "paris": 6_000, "lyon": 1_500}
+"""Lines a day."""
+DAYS = 20
+FORMAT = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" '
+    "$request_time"
+)
+SOURCE = "sample"
+"""Of all inputs that are loaded here, and of no others."""
+WAIT_SECONDS = 900
+
+
+def main() -> int:
+    """Fill the lakehouse of the settings, once its servers are there; returns an exit code."""
+    try:
+        settings = load_settings()
+        patiently(WAIT_SECONDS, lambda: fill(settings))
+    except LakehouseError as error:
+        print(f"lakehouse: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def fill(settings: Settings) -> None:
+    """Load the days up to yesterday that are missing.
+
+    Raises:
+        LakehouseError: one of its kinds; what is missing stays missing.
+    """
+    reader = Reader(settings)
+    if any(record.source != SOURCE for record in reader.inputs("access_logs")):
+        return
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    loaded = reader.days("access_logs")
+    missing = min(DAYS, (yesterday - max(day for day, *_ in loaded)).days) if loaded else DAYS
+    if missing < 1:
+        return
+    print(f"Writing and loading sample logs of {len(SITES)} sites and {missing} days", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
+        for seed, (site, rows) in enumerate(SITES.items()):
+            write_sample(
+                "access_logs", Path(folder) / site, missing, rows * missing, site, seed, yesterday, response_time=True
+            )  # fmt: skip
+        inputs = find_inputs([f"{folder}/{{site}}/*"], settings)
+        dataset = get_dataset("access_logs", settings.datasets_folder)
+        Loader(settings, dataset).run(Request(inputs, Options(source=SOURCE, format=FORMAT)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
