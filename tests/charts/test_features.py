@@ -67,6 +67,7 @@ def extras(objects: Objects) -> None:
         "lakehouse-metastore",
         "lakehouse-trino-coordinator",
         "lakehouse-loader-web",
+        "lakehouse-superset",
     )
     for name in servers:
         container = pods(objects)[name]["spec"]["containers"][0]
@@ -98,7 +99,9 @@ def existing_secrets(objects: Objects) -> None:
         ("vault-postgresql", "root"), ("vault-metastore", "user"), ("vault-metastore", "secret"),
         ("vault-minio", "user"), ("vault-minio", "word"), ("vault-loader", "id"), ("vault-loader", "word"),
         ("vault-trino", ""), ("vault-trino", "access-key"), ("vault-trino", "secret-key"),
-        ("vault-users", "htpasswd"), ("vault-users", "stop"), ("vault-key", "hash"),
+        ("vault-users", "htpasswd"), ("vault-users", "stop"), ("vault-users", "writer"), ("vault-users", "dashboards"),
+        ("vault-key", "hash"), ("vault-superset", "admin"), ("vault-superset", "sign"), ("vault-superset", "guest"),
+        ("vault-superset", "async"), ("vault-database", "password"), ("vault-database", "username"),
     }  # fmt: skip
     assert of_others <= secrets_used(objects)
     # Made are those of the users that were not given, the nodes' secret, and the certificate.
@@ -163,11 +166,21 @@ def catalogs(objects: Objects) -> None:
 
 
 def users(objects: Objects) -> None:
-    assert configuration(objects, "trino-access", "groups.txt").splitlines() == ["admin:ann", "analyst:bob", "writer:load"]
+    assert configuration(objects, "trino-access", "groups.txt").splitlines() == [
+        "admin:ann",
+        "analyst:bob,superset",
+        "writer:load",
+    ]
     rules = json.loads(configuration(objects, "trino-access", "rules.json"))
+    # In the name of people, but never of those who may write; the first rule that fits counts.
+    assert rules["impersonation"] == [
+        {"original_user": "superset", "new_user": "ann|load|shutdown", "allow": False},
+        {"original_user": "superset", "new_user": "[a-z]+"},
+    ]
+    assert {"user": "[a-z]+", "allow": "read-only"} in rules["catalogs"]
     assert {"name": "email", "allow": False} in [column for rule in rules["tables"] for column in rule.get("columns", [])]
     passwords = base64.b64decode(named(objects, "Secret", "lakehouse-trino-users")["data"]["password.db"]).decode()
-    assert [line.split(":")[0] for line in passwords.splitlines()] == ["ann", "bob", "load", "shutdown"]
+    assert [line.split(":")[0] for line in passwords.splitlines()] == ["ann", "bob", "load", "shutdown", "superset"]
 
 
 def sizes(objects: Objects) -> None:
@@ -195,9 +208,34 @@ def backfills(objects: Objects) -> None:
     assert inputs == [f"s3://landing/web/{day}/*.gz" for day in ("2024-02-28", "2024-02-29", "2024-03-01")]
 
 
+def superset(objects: Objects) -> None:
+    deployment = named(objects, "Deployment", "lakehouse-superset")["spec"]
+    assert deployment["replicas"] == 2
+    [container] = deployment["template"]["spec"]["containers"]
+    assert {"--workers=3", "--threads=4"} <= set(container["args"])
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment["DASHBOARDS_REDIS"] == "redis://redis.example.org:6379/3"
+    assert environment["DASHBOARDS_TLS"] == "true"
+    assert ("redis", "word") in secrets_used(objects)
+    # The password is for who makes the user, not for who serves.
+    assert "DASHBOARDS_ADMIN_PASSWORD" not in environment
+    [egress] = [
+        policy["spec"]["egress"] for policy in of_kind(objects, "NetworkPolicy") if policy["spec"]["policyTypes"] == ["Egress"]
+    ]
+    ports = [{port["port"] for port in rule["ports"]} for rule in egress]
+    assert ports == [{53}, {5432}, {8443}, {6379}]
+    assert all("to" in rule for rule in egress[1:])
+
+
+def no_dashboards(objects: Objects) -> None:
+    assert not {name for name in pods(objects) if "superset" in name or "sample" in name}
+    assert any("views" in name for name in pods(objects))
+
+
 CHECKS: tuple[Callable[[Objects], None], ...] = (
     placement, extras, images, service_accounts, existing_secrets, tls_given, tls_cert_manager, external_parts, network, not_kept,
     workers, no_workers, catalogs, users, sizes, sources, backfills,
+    superset, no_dashboards,
 )  # fmt: skip
 
 

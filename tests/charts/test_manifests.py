@@ -98,11 +98,18 @@ def test_everybody_who_needs_a_part_is_let_in(helm: Helm) -> None:
         peers = [peer["podSelector"]["matchLabels"] for policy in rules for rule in policy["ingress"] for peer in rule["from"]]
         return {name for name, given in labels.items() for peer in peers if peer.items() <= given.items()}
 
+    def job(part: str) -> str:
+        [name] = [name for name in labels if name.startswith(f"{NAME}-{part}-")]
+        return name
+
     trino = {f"{NAME}-trino-coordinator", f"{NAME}-trino-worker"}
-    loads = {f"{NAME}-loader-{name}" for name in ("web", "api", "test")}
+    loads = {f"{NAME}-loader-{name}" for name in ("web", "api", "test")} | {job("loader-views"), job("loader-sample")}
+    superset = {f"{NAME}-superset", job("superset-prepare")}
     assert allowed("metastore") == trino | loads
     assert allowed("trino-worker") == trino
-    assert allowed("trino-coordinator") == trino | {f"{NAME}-loader-test"}
+    assert allowed("trino-coordinator") == trino | superset | {f"{NAME}-loader-test", job("loader-views")}
+    assert allowed("postgresql") >= superset
+    assert allowed("superset") == set()
 
 
 @pytest.mark.parametrize(
@@ -113,9 +120,10 @@ def test_everybody_who_needs_a_part_is_let_in(helm: Helm) -> None:
         ({"trino": {"auth": {"users": {"eve": "analyst"}}}}, {"trino-coordinator", "trino-worker"}),
         ({"metastore": {"s3": {"region": "eu-west-3"}}}, {"metastore"}),
         ({"loader": {"settings": "# nothing"}}, set()),
+        ({"superset": {"behindTls": True}}, {"superset"}),
     ],
     # Names of their own: those made of sets differ from process to process.
-    ids=["a catalog", "a line of the configuration", "a user", "a region", "settings of loads"],
+    ids=["a catalog", "a line of the configuration", "a user", "a region", "settings of loads", "a proxy"],
 )
 def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[str, Any], rolled: set[str]) -> None:
     before, after = helm.rendered(), helm.rendered(values=values)
@@ -161,6 +169,26 @@ def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[
         ({"minio": {"buckets": ["warehouse"]}}, 'may use the bucket "landing", which buckets does not name: add it there'),
         ({"minio": {"enabled": False}}, "minio.enabled is false, and metastore.s3.endpoint still names it"),
         ({"postgresql": {"enabled": False}}, "postgresql.enabled is false, and metastore.database.host still names it"),
+        (
+            {
+                "postgresql": {"enabled": False},
+                "metastore": {"enabled": False},
+                "trino": {"metastore": {"uri": "thrift://x:9083"}},
+            },
+            "postgresql.enabled is false, and superset.database.host still names it",
+        ),
+        ({"postgresql": {"databases": ["metastore"]}}, 'postgresql.databases does not name "superset"'),
+        ({"trino": {"enabled": False}}, "trino.enabled is false, and loader.views asks it: set loader.views.enabled to false"),
+        (
+            {"trino": {"enabled": False}, "loader": {"views": {"enabled": False}}},
+            "trino.enabled is false, and superset asks it: set superset.enabled to false",
+        ),
+        (
+            {"trino": {"auth": {"existingSecret": "x"}}, "loader": {"trino": {"usersSecret": "x"}}},
+            "superset finds no password of its user superset: set superset.trino.existingSecret to a Secret with it",
+        ),
+        ({"trino": {"auth": {"users": {"writer": None}}}}, "trino.auth.users has no user writer, by whom loader.views asks"),
+        ({"superset": {"replicas": 2}}, "superset: replicas is 2, and cache.redis.url is empty"),
         (
             {"loader": {"backfills": {"x": {"dataset": "d", "input": "s3://a/b", "from": "2024-01-01", "to": "2024-01-02"}}}},
             'loader: backfills.x.input is "s3://a/b": write {date} where the day stands',

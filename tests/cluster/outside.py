@@ -10,7 +10,10 @@ from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.io import FileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 from sqlalchemy import Engine, create_engine
+from trino.auth import BasicAuthentication
+from trino.dbapi import Connection
 
+from lakehouse.settings import Settings, load_settings
 from tests.cluster.tools import Release
 
 OUTSIDE = "outside.s3-endpoint"
@@ -87,15 +90,64 @@ def query_engine(release: Release, user: str, place: str, folder: Path) -> Itera
         place: catalog and schema, as `hive/default`.
         folder: for the certificate of Trino's authority.
     """
-    authority = folder / "ca.crt"
-    authority.write_text(release.secret("trino-tls", "ca.crt"), encoding="utf-8")
-    with release.port_forward(f"svc/{release.name}-trino", 8443) as port, pytest.MonkeyPatch.context() as environment:
-        # Where it is set, it overrides what the connection says.
-        environment.delenv("REQUESTS_CA_BUNDLE", raising=False)
-        environment.delenv("CURL_CA_BUNDLE", raising=False)
+    with _trusted(release, folder) as (port, authority):
         address = f"trino://{user}:{release.secret('trino-users', user)}@localhost:{port}/{place}"
         engine = create_engine(address, connect_args={"http_scheme": "https", "verify": str(authority)})
         try:
             yield engine
         finally:
             engine.dispose()
+
+
+@contextmanager
+def trino_connection(release: Release, user: str, folder: Path, ask_as: str = "") -> Iterator[Connection]:
+    """A connection of Trino's client, logged in as one user and, maybe, asking in the name of another."""
+    with _trusted(release, folder) as (port, authority):
+        connection = Connection(
+            host=f"https://localhost:{port}",
+            user=ask_as or user,
+            auth=BasicAuthentication(user, release.secret("trino-users", user)),
+            verify=str(authority),
+            catalog="iceberg",
+            schema="lakehouse",
+        )
+        yield connection
+
+
+@contextmanager
+def outside_settings(release: Release, folder: Path, **environment: str) -> Iterator[Settings]:
+    """Settings of the lakehouse package on this machine for the lakehouse in the cluster."""
+    metastore, store = (
+        release.port_forward(f"svc/{release.name}-{part}", port) for part, port in (("metastore", 9083), ("minio", 9000))
+    )
+    with metastore as thrift, store as s3, _trusted(release, folder) as (trino, authority):
+        yield load_settings(
+            {
+                "HOME": str(folder),
+                "LAKEHOUSE_HOME": str(folder / "home"),
+                "LAKEHOUSE_WAREHOUSE": "s3://warehouse",
+                "LAKEHOUSE_CATALOG_TYPE": "hive",
+                "LAKEHOUSE_CATALOG_URI": f"thrift://127.0.0.1:{thrift}",
+                "LAKEHOUSE_S3_ENDPOINT": f"http://127.0.0.1:{s3}",
+                "LAKEHOUSE_S3_REGION": "us-east-1",
+                "LAKEHOUSE_S3_ACCESS_KEY_ID": release.secret("minio-loader", "access-key"),
+                "LAKEHOUSE_S3_SECRET_ACCESS_KEY": release.secret("minio-loader", "secret-key"),
+                "LAKEHOUSE_TRINO_URI": f"https://localhost:{trino}",
+                "LAKEHOUSE_TRINO_USER": "writer",
+                "LAKEHOUSE_TRINO_PASSWORD": release.secret("trino-users", "writer"),
+                "LAKEHOUSE_TRINO_CA_FILE": str(authority),
+                **environment,
+            }
+        )
+
+
+@contextmanager
+def _trusted(release: Release, folder: Path) -> Iterator[tuple[int, Path]]:
+    """A port that leads to Trino's TLS, and the file to check its certificate with."""
+    authority = folder / "ca.crt"
+    authority.write_text(release.secret("trino-tls", "ca.crt"), encoding="utf-8")
+    with release.port_forward(f"svc/{release.name}-trino", 8443) as port, pytest.MonkeyPatch.context() as environment:
+        # Where it is set, it overrides what the connection says.
+        environment.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        environment.delenv("CURL_CA_BUNDLE", raising=False)
+        yield port, authority

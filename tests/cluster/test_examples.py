@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,9 @@ def namespace(cluster: Cluster, name: str) -> Iterator[Release]:
 
 def install(release: Release, examples: Sequence[str], folder: Path) -> None:
     """Install the examples' values, SOURCES, and no more of Trino than a coordinator, and wait until all pods are ready."""
-    small = {"loader": {"sources": SOURCES}, "trino": {"worker": {"replicas": 0}}}
+    small: dict[str, Any] = {"loader": {"sources": SOURCES}, "trino": {"worker": {"replicas": 0}}}
+    if "external-postgresql" not in examples:  # one of them tells how Superset gets on with what is outside
+        small["superset"] = {"enabled": False}
     own = folder / "own.json"
     own.write_text(json.dumps(small), encoding="utf-8")
     values = [option for file in (*(EXAMPLES / f"{name}.yaml" for name in examples), own) for option in ("--values", str(file))]

@@ -14,7 +14,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_res
 
 PROJECT = Path(__file__).parents[2]
 CHARTS = PROJECT / "helm"
-PARTS = ("postgresql", "minio", "metastore", "trino", "loader")
+PARTS = ("postgresql", "minio", "metastore", "trino", "loader", "superset")
 PATIENCE = 600
 """Seconds after which what a test waits for is taken to have failed."""
 
@@ -137,6 +137,27 @@ class Release:
         if "Failed" in ended:
             raise CommandFailedError(f"job {job}:\n{log}")
         return log
+
+    def job_of(self, part: str) -> str:
+        """Name of the one job of a part of the chart, such as `loader-views`, without what its values add to it."""
+        names = [job["metadata"]["name"] for job in self.objects("jobs")]
+        found: list[str] = [name for name in names if re.fullmatch(f"{self.name}-{part}-[0-9a-f]{{8}}", name)]
+        assert len(found) == 1, names
+        return found[0]
+
+    def run_again(self, part: str, run: str) -> str:
+        """Do a job of the chart once more, under another name, wait for its end and return its log."""
+        job: dict[str, Any] = json.loads(self.kubectl("get", "job", self.job_of(part), "--output", "json"))
+        template = job["spec"]["template"]
+        labels = {key: value for key, value in template["metadata"]["labels"].items() if not key.endswith(("-uid", "job-name"))}
+        again = {
+            "apiVersion": job["apiVersion"],
+            "kind": "Job",
+            "metadata": {"name": run},
+            "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": template["spec"]}},
+        }
+        self.kubectl("create", "--filename=-", text=json.dumps(again))
+        return self.finished_job(run)
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

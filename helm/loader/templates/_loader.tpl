@@ -1,4 +1,4 @@
-{{/* The pod of a load. Arguments: root, name, arguments (list), command, namespace (both optional). */}}
+{{/* The pod of a load. Arguments: root, name, arguments (list); optional: command, namespace, restartPolicy, trinoUser. */}}
 {{- define "loader.pod" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
@@ -10,6 +10,9 @@ metadata:
     lakehouse.dev/uses-metastore: "true"
     lakehouse.dev/uses-s3: "true"
     lakehouse.dev/uses-postgresql: "true"
+    {{- if .trinoUser }}
+    lakehouse.dev/uses-trino: "true"
+    {{- end }}
     {{- with $values.pod.labels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -19,7 +22,7 @@ metadata:
   {{- end }}
 spec:
   {{- include "common.pod" (dict "root" $root "pod" $values.pod) | nindent 2 }}
-  restartPolicy: Never
+  restartPolicy: {{ .restartPolicy | default "Never" }}
   containers:
     - name: lakehouse
       image: {{ include "common.image" (dict "root" $root "image" $values.image) }}
@@ -64,6 +67,15 @@ spec:
         {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_S3_SECRET_ACCESS_KEY" "secret" $s3 "key" $values.s3.existingSecretKeys.secretKey) | nindent 8 }}
         {{- $key := include "common.secretName" (dict "root" $root "existing" $values.keySecret "name" $name) }}
         {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_KEY" "secret" $key "key" $values.keySecretKeys.key) | nindent 8 }}
+        {{- with .trinoUser }}
+        - name: LAKEHOUSE_TRINO_URI
+          value: {{ tpl $values.trino.server $root | quote }}
+        - name: LAKEHOUSE_TRINO_USER
+          value: {{ . | quote }}
+        - name: LAKEHOUSE_TRINO_CA_FILE
+          value: /run/secrets/trino/ca.crt
+        {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_TRINO_PASSWORD" "secret" (tpl $values.trino.usersSecret $root) "key" .) | nindent 8 }}
+        {{- end }}
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -74,6 +86,10 @@ spec:
           mountPath: /etc/lakehouse
         - name: tmp
           mountPath: /tmp
+        {{- if .trinoUser }}
+        - name: authority
+          mountPath: /run/secrets/trino
+        {{- end }}
         {{- with $values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -83,6 +99,13 @@ spec:
         name: {{ $name }}
     - name: tmp
       emptyDir: {}
+    {{- if .trinoUser }}
+    - name: authority
+      secret:
+        secretName: {{ tpl $values.trino.authoritySecret $root }}
+        items:
+          - {key: ca.crt, path: ca.crt}
+    {{- end }}
     {{- with $values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

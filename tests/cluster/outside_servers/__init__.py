@@ -68,6 +68,8 @@ class OutsideServers:
         self._kubectl("create", "secret", "generic", "postgresql-certificate", *files)
         self._kubectl("create", "secret", "generic", "postgresql", f"--from-literal=password={self._password}")
         self._start("postgresql")
+        self.psql("", f"CREATE ROLE superset LOGIN PASSWORD '{self._password}'")
+        self.psql("", "CREATE DATABASE superset OWNER superset")
 
     def start_nessie(self) -> None:
         """A REST catalog over the object store, with Trino's rights there."""
@@ -79,9 +81,10 @@ class OutsideServers:
             self._secret(release.namespace, name, *self.users[name.removeprefix("external-s3-")])
 
     def hand_out_postgresql(self, release: Release) -> None:
-        """Give the release the password of PostgreSQL, and the authority that signed its certificate."""
-        password = ("--from-literal=username=metastore", f"--from-literal=password={self._password}")
-        release.kubectl("create", "secret", "generic", "external-postgresql", *password)
+        """Give the release the passwords of PostgreSQL, and the authority that signed its certificate."""
+        for user, name in (("metastore", "external-postgresql"), ("superset", "external-postgresql-superset")):
+            values = (f"--from-literal=username={user}", f"--from-literal=password={self._password}")
+            release.kubectl("create", "secret", "generic", name, *values)
         release.kubectl("create", "configmap", "external-postgresql", f"--from-file={self._folder}/ca.crt")
 
     def psql(self, connection: str, sql: str) -> str:

@@ -1,0 +1,164 @@
+"""The dashboards of the release, on Trino: populated right after the installation, through the service."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.browser.pages import browser_page, log_in, open_dashboard, problems
+from tests.cluster.tools import PROJECT, Release, until
+from tests.support.charts import Rows, Superset
+from tests.support.machine import free_port
+
+pytestmark = pytest.mark.cluster
+SERVERS = "app.kubernetes.io/name=superset,app.kubernetes.io/component=server"
+SUPERSET_PYTHON = PROJECT / ".venv-superset" / "bin" / "python"
+
+
+@contextmanager
+def dashboards(release: Release) -> Iterator[str]:
+    """Address of the dashboards, for as long as their pod lives."""
+    release.finished_job(release.job_of("superset-prepare"))
+    release.finished_job(release.job_of("loader-views"))
+    release.finished_job(release.job_of("loader-sample"))
+    with release.port_forward(f"svc/{release.name}-superset", 8088) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def administrator(release: Release, address: str) -> Superset:
+    return Superset(address, "admin", release.secret("superset", "admin-password"))
+
+
+def ready(release: Release) -> bool:
+    pods = release.objects("pods", SERVERS)
+    conditions = [entry for pod in pods for entry in pod["status"].get("conditions", []) if entry["type"] == "Ready"]
+    return bool(pods) and len(conditions) == len(pods) and all(entry["status"] == "True" for entry in conditions)
+
+
+def assert_populated(superset: Superset) -> None:
+    slugs = superset.dashboards()
+    assert slugs
+    for slug in slugs:
+        charts = superset.charts(slug)
+        assert charts
+        assert not [name for name, rows in charts.items() if not rows or all(value is None for value in rows[0].values())]
+
+
+def test_every_chart_shows_something(release: Release) -> None:
+    with dashboards(release) as address:
+        superset = administrator(release, address)
+        assert_populated(superset)
+        [tile] = superset.charts("web-traffic")["Hits"]
+    [[hits]] = release.trino(
+        "SELECT sum(hits) FROM access_logs_traffic WHERE hour >= CAST(current_date - INTERVAL '19' DAY AS timestamp)"
+    )
+    assert tile == {"hits": hits}
+
+
+def test_anonymous_sees_nothing(release: Release) -> None:
+    with dashboards(release) as address:
+        for path in ("/api/v1/dashboard/", "/api/v1/chart/", "/api/v1/dashboard/web-traffic/charts"):
+            answer = requests.get(f"{address}{path}", timeout=60)
+            assert answer.status_code in (401, 403, 404) or answer.json().get("count") == 0, path
+        assert "/login/" in requests.get(f"{address}/superset/dashboard/web-traffic/", timeout=60).url
+
+
+def test_prepared_twice_doubles_nothing(release: Release) -> None:
+    with dashboards(release) as address:
+        superset = administrator(release, address)
+        before = superset.counts()
+        release.run_again("superset-prepare", "prepare-again")
+        assert superset.counts() == before
+        assert before["database"] == 1
+
+
+def test_another_pod_takes_its_place(release: Release) -> None:
+    before = {pod["metadata"]["uid"] for pod in release.objects("pods", SERVERS)}
+    release.kubectl("delete", "pods", "--selector", SERVERS, "--wait")
+    until(lambda: ready(release), "the dashboards are ready")
+    assert not before & {pod["metadata"]["uid"] for pod in release.objects("pods", SERVERS)}
+    with dashboards(release) as address:
+        assert_populated(administrator(release, address))
+
+
+@pytest.mark.long
+def test_without_its_database_it_is_not_ready_and_with_it_again(release: Release) -> None:
+    database = f"statefulset/{release.name}-postgresql"
+    until(lambda: ready(release), "the dashboards are ready")
+    release.kubectl("scale", database, "--replicas=0")
+    try:
+        until(lambda: not ready(release), "the dashboards are not ready")
+    finally:
+        release.kubectl("scale", database, "--replicas=1")
+    until(lambda: ready(release), "the dashboards are ready again")
+
+
+@pytest.mark.long
+@pytest.mark.browser
+def test_every_dashboard_in_a_browser(release: Release, tmp_path: Path) -> None:
+    with dashboards(release) as address, browser_page(tmp_path / "profile") as (page, outside):
+        superset = administrator(release, address)
+        log_in(page, address, "admin", release.secret("superset", "admin-password"))
+        for slug in superset.dashboards():
+            open_dashboard(page, address, slug, len(superset.charts(slug)))
+            folder = Path(os.environ.get("LAKEHOUSE_SCREENSHOTS", tmp_path))
+            page.screenshot(path=folder / f"trino-{slug}.png", full_page=True)
+            assert problems(page) == []
+        assert outside == set()
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Superset]:
+    """The dashboards on this machine, on DuckDB, over the same sample; visitors are hashed by the cluster's key."""
+    if not SUPERSET_PYTHON.exists():
+        pytest.skip("Superset is not installed: make .venv-superset/.installed")
+    home, port = tmp_path_factory.mktemp("dashboards"), free_port()
+    key = release.secret("loader", "key")
+    environment = {**os.environ, "LAKEHOUSE_HOME": str(home), "LAKEHOUSE_KEY": key, "DASHBOARDS_PORT": str(port)}
+    sample = [sys.executable, str(PROJECT / "superset" / "sample.py")]
+    tables = subprocess.run(sample, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    environment |= {"DASHBOARDS_TABLES": tables, "DASHBOARDS_STATE": str(home / "superset")}
+    command = [str(SUPERSET_PYTHON), str(PROJECT / "superset" / "serve.py")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert any(line.startswith("Ctrl-C") for line in server.stdout), "it did not start"
+            password = json.loads((home / "superset" / "secrets.json").read_text())["admin_password"]
+            yield Superset(f"http://127.0.0.1:{port}", "admin", password)
+        finally:
+            server.terminate()
+
+
+@pytest.mark.long
+def test_every_chart_shows_the_same_on_duckdb(release: Release, on_duckdb: Superset) -> None:
+    with dashboards(release) as address:
+        superset = administrator(release, address)
+        slugs = superset.dashboards()
+        assert slugs == on_duckdb.dashboards()
+        for slug in slugs:
+            there, here = superset.charts(slug), on_duckdb.charts(slug)
+            assert there.keys() == here.keys()
+            assert {name for name in there if not same_rows(there[name], here[name])} == set()
+
+
+def same_rows(one: Rows, other: Rows) -> bool:
+    """Whether rows are the same in any order; of rows that are cut off at a limit, equal ones may be others."""
+
+    def key(row: dict[str, Any]) -> str:
+        return json.dumps({name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()})
+
+    def equal(left: Any, right: Any) -> bool:
+        if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+            return math.isclose(left, right, rel_tol=1e-9)
+        return bool(left == right)
+
+    pairs = zip(sorted(one, key=key), sorted(other, key=key), strict=True)
+    return all(left.keys() == right.keys() and all(equal(left[name], right[name]) for name in left) for left, right in pairs)

@@ -1,0 +1,94 @@
+"""What charts show, asked of Superset's chart data API: the same question for both query engines."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+
+Rows = list[dict[str, Any]]
+
+
+class Superset:
+    """Superset's API, as somebody who has logged in.
+
+    Args:
+        address: without a path.
+        user: name.
+        password: of the user.
+    """
+
+    def __init__(self, address: str, user: str, password: str) -> None:
+        self._address = address
+        self._session = requests.Session()
+        self._session.trust_env = False
+        login = {"username": user, "password": password, "provider": "db"}
+        self._session.headers["Authorization"] = f"Bearer {self.post('/api/v1/security/login', login)['access_token']}"
+
+    def get(self, path: str) -> Any:
+        """A JSON answer; raises requests.HTTPError."""
+        return self._answer(self._session.get(f"{self._address}{path}", timeout=120))
+
+    def post(self, path: str, content: Any) -> Any:
+        """A JSON answer; raises requests.HTTPError."""
+        return self._answer(self._session.post(f"{self._address}{path}", json=content, timeout=120))
+
+    def counts(self) -> dict[str, int]:
+        """How many objects of each kind there are."""
+        return {kind: self.get(f"/api/v1/{kind}/")["count"] for kind in ("chart", "dashboard", "dataset", "database")}
+
+    def dashboards(self) -> list[str]:
+        """Slugs of all dashboards."""
+        return sorted(dashboard["slug"] for dashboard in self.get("/api/v1/dashboard/")["result"])
+
+    def charts(self, dashboard: str) -> dict[str, Rows]:
+        """Rows of every chart of a dashboard for the last 20 days, by the chart's name."""
+        found = {}
+        for chart in self.get(f"/api/v1/dashboard/{dashboard}/charts")["result"]:
+            [result] = self.post("/api/v1/chart/data", query_context(chart["form_data"]))["result"]
+            found[chart["slice_name"]] = result["data"]
+        return found
+
+    @staticmethod
+    def _answer(response: requests.Response) -> Any:
+        if not response.ok:
+            raise requests.HTTPError(f"{response.status_code}: {response.text[:2000]}", response=response)
+        return response.json()
+
+
+def query_context(form: dict[str, Any]) -> dict[str, Any]:
+    """The question that the browser asks for a chart with these settings, for the last 20 days."""
+    today = datetime.now(UTC).date()
+    days = f"{today - timedelta(days=19)} : {today + timedelta(days=1)}"
+    number, _, kind = form["datasource"].partition("__")
+    columns: list[Any] = []
+    if axis := form.get("x_axis"):
+        grain = form.get("time_grain_sqla")
+        columns.append(
+            {"timeGrain": grain, "columnType": "BASE_AXIS", "sqlExpression": axis, "label": axis, "expressionType": "SQL"}
+        )
+    groups = form.get("groupby") or []
+    columns += [groups] if isinstance(groups, str) else groups
+    metrics = form.get("metrics") or [form["metric"]]
+    order = form.get("timeseries_limit_metric")
+    filters = [
+        {
+            "col": part["subject"],
+            "op": part["operator"],
+            "val": days if part["operator"] == "TEMPORAL_RANGE" else part["comparator"],
+        }
+        for part in form["adhoc_filters"]
+    ]
+    query = {
+        "columns": columns,
+        "metrics": metrics,
+        "filters": filters,
+        "orderby": [[order, False]] if order else [],
+        "row_limit": form["row_limit"],
+    }
+    return {
+        "datasource": {"id": int(number), "type": kind},
+        "force": True,
+        "queries": [query],
+        "result_format": "json",
+        "result_type": "full",
+    }
