@@ -19,9 +19,14 @@ from lakehouse.reading import Reader
 from lakehouse.sample import write_sample
 from lakehouse.settings import Settings, load_settings
 
-SITES = {"rennes": 3_000, "paris": 6_000, "lyon": 1_500}
-"""Lines a day."""
+LINES = {
+    "access_logs": {"rennes": 3_000, "paris": 6_000, "lyon": 1_500},
+    "api_logs": {"paris": 1_200, "rennes": 400},
+}
+"""Lines a day, by dataset and site."""
 DAYS = 20
+GAP, DAYS_SINCE_GAP = ("access_logs", "lyon"), 6
+"""Whose log of a day is missing, so that dashboards have a missing day to show."""
 FORMAT = (
     '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" '
     "$request_time"
@@ -48,23 +53,31 @@ def fill(settings: Settings) -> None:
     Raises:
         LakehouseError: one of its kinds; what is missing stays missing.
     """
+    for dataset in LINES:
+        _fill(settings, dataset)
+
+
+def _fill(settings: Settings, dataset: str) -> None:
     reader = Reader(settings)
-    if any(record.source != SOURCE for record in reader.inputs("access_logs")):
+    if any(record.source != SOURCE for record in reader.inputs(dataset)):
         return
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    loaded = reader.days("access_logs")
+    loaded = reader.days(dataset)
     missing = min(DAYS, (yesterday - max(day for day, *_ in loaded)).days) if loaded else DAYS
     if missing < 1:
         return
-    print(f"Writing and loading sample logs of {len(SITES)} sites and {missing} days", file=sys.stderr)
+    print(f"Writing and loading sample {dataset} of {len(LINES[dataset])} sites and {missing} days", file=sys.stderr)
+    timed = dataset == "access_logs"
     with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
-        for seed, (site, rows) in enumerate(SITES.items()):
-            write_sample(
-                "access_logs", Path(folder) / site, missing, rows * missing, site, seed, yesterday, response_time=True
+        for seed, (site, rows) in enumerate(LINES[dataset].items()):
+            files = write_sample(
+                dataset, Path(folder) / site, missing, rows * missing, site, seed, yesterday, response_time=timed
             )  # fmt: skip
+            if (dataset, site) == GAP and len(files) > DAYS_SINCE_GAP:
+                files[-DAYS_SINCE_GAP].unlink()
         inputs = find_inputs([f"{folder}/{{site}}/*"], settings)
-        dataset = get_dataset("access_logs", settings.datasets_folder)
-        Loader(settings, dataset).run(Request(inputs, Options(source=SOURCE, format=FORMAT)))
+        options = Options(source=SOURCE, format=FORMAT if timed else None)
+        Loader(settings, get_dataset(dataset, settings.datasets_folder)).run(Request(inputs, options))
 
 
 if __name__ == "__main__":

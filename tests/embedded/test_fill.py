@@ -18,7 +18,7 @@ LINE = b'192.0.2.1 - - [%s] "GET / HTTP/1.1" 200 1 "-" "curl/8.0"\n'
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.setattr(fill, "SITES", {"rennes": 20, "paris": 40})
+    monkeypatch.setattr(fill, "LINES", {"access_logs": {"rennes": 20, "paris": 40}, "api_logs": {"paris": 10}})
     return Home(tmp_path, ACCESS_LOGS)
 
 
@@ -36,6 +36,13 @@ def test_filled_once(home: Home) -> None:
     fill.fill(home.settings)
     assert days(home) == filled
     assert home.query("SELECT count(*) FROM t WHERE response_time_ms IS NULL") == [(0,)]
+    assert len(Reader(home.settings).days("api_logs")) == fill.DAYS
+
+
+def test_a_day_is_missing_on_purpose(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fill, "GAP", ("access_logs", "paris"))
+    fill.fill(home.settings)
+    assert {age for age, site in days(home) if site == "paris"} == set(range(1, fill.DAYS + 1)) - {fill.DAYS_SINCE_GAP}
 
 
 def test_days_that_have_passed_are_added(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +68,4 @@ def test_beside_logs_of_ones_own_nothing_is_filled(home: Home) -> None:
     before = days(home)
     fill.fill(home.settings)
     assert days(home) == before
+    assert Reader(home.settings).days("api_logs")
