@@ -199,7 +199,7 @@ def explain_catalog_error(error: BaseException) -> str:
 def _database_hint(text: str) -> str:
     text = text.strip().splitlines()[0] if text.strip() else "unknown error"
     if "locked" in text:
-        return f"the database stayed locked for {_SQLITE_BUSY_SECONDS} s ({text}): another program holds it open for writing"
+        return f"the database stayed locked for {_SQLITE_BUSY_SECONDS} s ({text}): end the program that holds it open for writing"
     if "readonly" in text or "read-only" in text:
         return f"the database is read-only ({text}): check the permissions of its file and folder"
     if "unable to open" in text:

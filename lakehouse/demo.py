@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lakehouse.cli import run
-from lakehouse.cli.output import print_table
+from lakehouse.cli.output import print_table, write_result
 from lakehouse.datasets import get_dataset
 from lakehouse.inputs import find_inputs
 from lakehouse.load import Loader, Request
@@ -71,8 +71,7 @@ def main() -> int:
     reader = Reader(settings)
     for title, sql in QUERIES:
         print(f"\n{title}\n\n  {sql}\n")
-        answer = reader.sql(sql)
-        print_table(answer.column_names, zip(*(column.to_pylist() for column in answer.columns), strict=True))
+        write_result(reader.sql(sql), "table", None)
     print(
         f"""
 Try next (in this folder):

@@ -190,7 +190,7 @@ class _S3Stream:
         self._client = s3_client(settings)
         self._bucket, self._key = split_s3(found.location)
         self._etag = found.fingerprint.rpartition(":")[0]
-        self._position = 0
+        self.position = 0
         self._size = found.size
         self._body: Any = None
 
@@ -210,16 +210,16 @@ class _S3Stream:
         raise AssertionError("unreachable")
 
     def _read(self, size: int) -> bytes:
-        if self._position >= self._size:
+        if self.position >= self._size:
             return b""
         if self._body is None:
             self._body = self._client.get_object(
-                Bucket=self._bucket, Key=self._key, IfMatch=self._etag, Range=f"bytes={self._position}-"
+                Bucket=self._bucket, Key=self._key, IfMatch=self._etag, Range=f"bytes={self.position}-"
             )["Body"]
         data = cast(bytes, self._body.read(size if size >= 0 else None))
-        self._position += len(data)
-        if not data and self._position < self._size:
-            raise OSError(f"the connection ended after {self._position} of {self._size} bytes")
+        self.position += len(data)
+        if not data and self.position < self._size:
+            raise OSError(f"the connection ended after {self.position} of {self._size} bytes")
         return data
 
     def close(self) -> None:
@@ -236,14 +236,16 @@ class _Bounded:
 
     def __init__(self, stream: IO[bytes], size: int):
         self._stream = stream
-        self._left = size
+        self._size = size
+        self.position = 0
 
     def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
+        left = self._size - self.position
+        wanted = left if size < 0 else min(size, left)
         data = self._stream.read(wanted)
         if wanted and not data:
             raise _TruncatedError
-        self._left -= len(data)
+        self.position += len(data)
         return data
 
 
@@ -254,6 +256,12 @@ class OpenInput:
     found: InputFile
     stream: _Readable
     compression: str | None
+    _stored: "_Bounded | _S3Stream"
+
+    @property
+    def position(self) -> int:
+        """Bytes of the input, as it is stored, that have been read."""
+        return self._stored.position
 
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """The bytes in pieces of about `size`.
@@ -332,7 +340,7 @@ def open_input(found: InputFile, settings: Settings) -> Iterator[OpenInput]:
             raise InputError(f"{found.location}: {_damage(error, None)}") from error
         compression = next((name for start, name in _MAGIC if magic.startswith(start)), None)
         whole = _Prefixed(magic, bounded)
-        yield OpenInput(found, _decompressed(whole, compression) if compression else whole, compression)
+        yield OpenInput(found, _decompressed(whole, compression) if compression else whole, compression, bounded)
     finally:
         raw.close()
 

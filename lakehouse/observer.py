@@ -13,7 +13,7 @@ class Observer(Protocol):
         ...
 
     def read(self, found: InputFile, size: int) -> None:
-        """`size` more decompressed bytes of an input are dealt with."""
+        """`size` more bytes of an input, as it is stored, are dealt with."""
         ...
 
 

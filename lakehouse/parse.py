@@ -65,6 +65,7 @@ class InputParse:
     days: set[str] = field(default_factory=set)
     examples: list[tuple[int, str, str]] = field(default_factory=list)
     open_end: bool = False
+    _reported: int = 0
 
     def parse_lines(self, parser: Parser, grown: InputRecord | None, options: Options) -> int:
         """Parse an input of lines from where `grown` ended; returns the bytes left pending."""
@@ -89,7 +90,7 @@ class InputParse:
             self.hasher.update(memoryview(data)[: parsed.consumed])
             if parsed.consumed:
                 self.open_end = data[parsed.consumed - 1 : parsed.consumed] != b"\n"
-            self.observer.read(self.opened.found, parsed.consumed)
+            self._report()
             line += parsed.lines
             carry = data[parsed.consumed :]
             del block, data, parsed  # or two blocks, with the rows of one, would be in memory while the next is read
@@ -101,10 +102,14 @@ class InputParse:
             for block in chain((self.head,), self.opened.blocks()):
                 copy.write(block)
                 self.hasher.update(block)
-                self.observer.read(self.opened.found, len(block))
+                self._report()
             copy.flush()
             for parsed in parser.parse_file(Path(copy.name)):
                 self._stage(parsed)
+
+    def _report(self) -> None:
+        self.observer.read(self.opened.found, self.opened.position - self._reported)
+        self._reported = self.opened.position
 
     def _stage(self, parsed: Parsed) -> None:
         self.lines += parsed.lines

@@ -158,7 +158,6 @@ class ProgressObserver:
     def __init__(self, inputs: Sequence["InputFile"], stream: TextIO = sys.stderr):
         self._stream = stream
         self._total = sum(found.size for found in inputs)
-        self._compressed = any(found.location.endswith((".gz", ".zst", ".bz2")) for found in inputs)
         self._done = 0
         self._last_line = time.monotonic()
         self._progress: rich.progress.Progress | None = None
@@ -175,7 +174,7 @@ class ProgressObserver:
     def __enter__(self) -> "ProgressObserver":
         if self._progress is not None:
             self._progress.start()
-            self._task = self._progress.add_task("loading", total=None if self._compressed else self._total)
+            self._task = self._progress.add_task("loading", total=self._total or None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import shutil
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import zstandard
 from lakehouse.compare import RowComparer
 from lakehouse.errors import InputError, TooManyRejectsError, UsageError
 from lakehouse.identity import identify
+from lakehouse.inputs import InputFile
+from lakehouse.observer import SilentObserver
 from tests.support.home import Home
 from tests.support.tiny import DAY, lines
 
@@ -35,8 +39,8 @@ def test_a_load_is_one_snapshot_with_every_row_once(home: Home) -> None:
     assert home.query(
         "SELECT date, site, count(*), min(_line), max(_line), count(DISTINCT _input) FROM t GROUP BY ALL ORDER BY 1"
     ) == [
-        (__import__("datetime").date(1970, 1, 1), "s", 24, 1, 24, 1),
-        (__import__("datetime").date(1970, 1, 2), "s", 24, 25, 48, 1),
+        (date(1970, 1, 1), "s", 24, 1, 24, 1),
+        (date(1970, 1, 2), "s", 24, 25, 48, 1),
     ]
 
 
@@ -246,7 +250,7 @@ def test_replace_day_takes_out_that_day_of_that_site_only(home: Home) -> None:
     home.load(home.write("a.log", lines(48, text="a")))
     home.load(home.write("b.log", lines(48, text="b")), site="other")
     correction = home.write("day.log", lines(3, start=DAY, text="c"))
-    report = home.load(correction, replace_day=__import__("datetime").date(1970, 1, 2))
+    report = home.load(correction, replace_day=date(1970, 1, 2))
     assert report.rows_removed == 24
     assert home.query("SELECT date::VARCHAR, site, count(*) FROM t GROUP BY ALL ORDER BY 1, 2") == [
         ("1970-01-01", "other", 24), ("1970-01-01", "s", 24), ("1970-01-02", "other", 24), ("1970-01-02", "s", 3),
@@ -255,7 +259,7 @@ def test_replace_day_takes_out_that_day_of_that_site_only(home: Home) -> None:
         assert record.lines == record.rows + record.known_rejects + record.unknown_rejects
     assert {record.rows_replaced for record in home.ledger().inputs.values()} == {24, 0}
     # Loading the same correction again replaces the day by itself.
-    home.load(correction, replace_day=__import__("datetime").date(1970, 1, 2))
+    home.load(correction, replace_day=date(1970, 1, 2))
     assert home.query("SELECT count(*) FROM t") == [(24 + 48 + 3,)]
 
 
@@ -331,3 +335,19 @@ def test_a_log_that_is_rotated_between_comparing_and_parsing_is_refused(home: Ho
     with pytest.raises(InputError, match="changed while it was being read"):
         home.load(log)
     assert len(home.texts()) == 300
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, zstandard.compress])
+def test_progress_counts_the_bytes_of_an_input_as_it_is_stored(home: Home, compress: Callable[[bytes], bytes]) -> None:
+    class Counting(SilentObserver):
+        total = 0
+
+        def read(self, found: InputFile, size: int) -> None:
+            self.total += size
+
+    log = home.write("a.log", compress(lines(50)))
+    home.load(log, observer=(counting := Counting()))
+    assert counting.total == log.stat().st_size
+    log.write_bytes(compress(lines(60)))
+    home.load(log, observer=(again := Counting()))
+    assert again.total == log.stat().st_size, "what is known is read too"
