@@ -8,13 +8,13 @@ What a page may hold:
 - A `sh` or `bash` block, and indented lines that begin with `lakehouse`: commands.
 - A block with a title, such as ```` ```toml title="lakehouse.toml" ````: a file with this content.
 - `<!-- test: COMMAND -->`: a command that prepares what the reader has at this point.
-- `<!-- test: skip, REASON -->`: the next block is not run. It is listed as skipped, and so are commands that need S3, but
-  their arguments are checked.
 
 A page is run from top to bottom in one new home folder. Folders such as /var/log lie below a temporary one. Compared are
-words: widths of columns, ids, times of day, sizes of files and visitor numbers are another on every machine.
+words: widths of columns, ids, times of day, sizes of files and visitor numbers are another on every machine. A page that
+names S3 is run a second time, with a real server; the first time its commands with `s3://` are left out.
 """
 
+import gzip
 import os
 import re
 import shlex
@@ -39,6 +39,7 @@ from lakehouse.cli.app import app
 from lakehouse.datasets import get_dataset
 from lakehouse.datasets.access_logs.formats import FORMATS, detected_format
 from lakehouse.datasets.base import ParseContext
+from tests.s3server import S3Server
 
 pytestmark = pytest.mark.embedded
 
@@ -54,6 +55,10 @@ PREPARATIONS: Mapping[str, tuple[str, ...]] = {
         for server, seed, duration in (("nginx", 1, "0.034"), ("apache2", 2, "34000"), ("haproxy", 3, "34"))
         for command in (f"{_LOG}/{server} --seed {seed}", f"sed -i 's/$/ {duration}/' /var/log/{server}/access.log-20261121")
     ),
+    "s3.md": (
+        "lakehouse sample api_logs --out api --days 2 --rows 20 --site api --end 2026-11-21",
+        "lakehouse load api_logs api --site api",
+    ),
     "own-datasets.md": (
         f"mkdir -p lakehouse/datasets && cp {DOCS}/examples/incidents.toml lakehouse/datasets/",
         "printf 'Jira_Key,Creation\\nA-1,30 june 2020 09:56\\n' > export.csv",
@@ -63,7 +68,7 @@ PREPARATIONS: Mapping[str, tuple[str, ...]] = {
 
 _FENCE = re.compile(r'^```(?P<language>\w+)?(?: title="(?P<title>[^"]+)")?\s*$')
 _PREPARATION = re.compile(r"^<!-- test: (?P<command>.+?) -->$")
-_ROOTS = re.compile(r"(?<![\w.*}])/(?=(?:backup|data|logs|mnt|srv|var)/)")
+_ROOTS = re.compile(r"(?<![\w.*}/])/(?=(?:backup|data|logs|mnt|srv|var)/)")
 _SHELL = re.compile(r"[|<>&;`]|\$\(")
 _VARIABLES = re.compile(r"^(?:[A-Z_0-9]+=\S+ +)+(?=lakehouse )")
 _OURS = re.compile(r"^(?:[A-Z_0-9]+=\S+ +)*lakehouse(?: |$)")
@@ -85,13 +90,15 @@ class Command:
         text: as one types it, on one line.
         line: of the page, from 1.
         output: what is shown below it; None: nothing.
-        skipped: why it is not run.
     """
 
     text: str
     line: int
     output: tuple[str, ...] | None = None
-    skipped: str | None = None
+
+    @property
+    def needs_s3(self) -> bool:
+        return "s3://" in self.text
 
 
 @dataclass(frozen=True)
@@ -104,18 +111,13 @@ class File:
 
 def steps(page: Path) -> Iterator[Command | File]:
     """What a reader does, in order."""
-    skip: str | None = None
     lines = page.read_text(encoding="utf-8").splitlines()
     number = 0
     while number < len(lines):
         text = lines[number]
         number += 1
         if preparation := _PREPARATION.match(text):
-            command = preparation["command"]
-            if command.startswith("skip, "):
-                skip = command.removeprefix("skip, ")
-            else:
-                yield Command(command, number)
+            yield Command(preparation["command"], number)
         elif fence := _FENCE.match(text):
             end = lines.index("```", number)
             block, first = lines[number:end], number + 1
@@ -123,13 +125,12 @@ def steps(page: Path) -> Iterator[Command | File]:
             if fence["title"]:
                 yield File(fence["title"], "\n".join(block) + "\n")
             elif fence["language"] in ("console", "sh", "bash"):
-                yield from _commands(block, first, fence["language"] == "console", skip)
-            skip = None
+                yield from _commands(block, first, fence["language"] == "console")
         elif text.startswith("    lakehouse "):
             yield Command(text.strip(), number)
 
 
-def _commands(block: list[str], first: int, prompted: bool, skip: str | None) -> Iterator[Command]:
+def _commands(block: list[str], first: int, prompted: bool) -> Iterator[Command]:
     index = 0
     while index < len(block):
         text = block[index]
@@ -146,8 +147,11 @@ def _commands(block: list[str], first: int, prompted: bool, skip: str | None) ->
         begin = index
         while prompted and index < len(block) and not block[index].startswith("$ "):
             index += 1
-        needs_s3 = "an S3 server is needed" if "s3://" in text else None
-        yield Command(text, line, tuple(block[begin:index]) or None, skip or needs_s3)
+        yield Command(text, line, tuple(block[begin:index]) or None)
+
+
+def named(page: Path) -> list[Command]:
+    return [step for step in steps(page) if isinstance(step, Command)]
 
 
 def ours(command: Command) -> bool:
@@ -241,17 +245,14 @@ def short_path() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(steps(page))], ids=lambda page: page.name)
-def test_the_commands_of_a_page(
-    page: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reader = Reader(short_path, monkeypatch, capsys)
+def follow(page: Path, reader: Reader, with_s3: bool) -> None:
+    """Do what a page says, from top to bottom."""
     for preparation in PREPARATIONS.get(page.name, ()):
         assert reader.run(Command(preparation, 0))[0] == 0, preparation
     for step in steps(page):
         if isinstance(step, File):
             reader.write(step)
-        elif not step.skipped:
+        elif with_s3 or not step.needs_s3:
             code, printed = reader.run(step)
             place = f"{page.name}, line {step.line}: {step.text}\n{printed}"
             fails = any(line.startswith(("lakehouse: ", '{"error": ')) for line in step.output or ())
@@ -259,19 +260,29 @@ def test_the_commands_of_a_page(
             assert step.output is None or _is_shown(step.output, printed), place
 
 
-def named(page: Path) -> list[Command]:
-    return [step for step in steps(page) if isinstance(step, Command)]
+@pytest.mark.parametrize("page", [page for page in PAGES if any(steps(page))], ids=lambda page: page.name)
+def test_the_commands_of_a_page(
+    page: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follow(page, Reader(short_path, monkeypatch, capsys), with_s3=False)
 
 
-SKIPPED = [(page, command) for page in PAGES for command in named(page) if command.skipped]
-
-
-@pytest.mark.parametrize(("page", "command"), SKIPPED, ids=lambda value: getattr(value, "name", None) or value.text)
-def test_commands_that_are_not_run_have_arguments_that_exist(page: Path, command: Command) -> None:
-    if ours(command):
-        name, *arguments = shlex.split(command.text)[1:]
-        COMMANDS[name].make_context(name, arguments)
-    pytest.skip(f"{page.name}, line {command.line}, is not run ({command.skipped}): {command.text}")
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(command.needs_s3 for command in named(page))], ids=lambda page: page.name
+)
+def test_the_commands_of_a_page_that_names_s3(
+    page: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], s3: S3Server
+) -> None:
+    reader = Reader(short_path, monkeypatch, capsys)
+    client = s3.client()
+    there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for bucket in {"bucket", "dashboards", "lakehouse", "logs"} - there:
+        client.create_bucket(Bucket=bucket)
+    log = b'192.0.2.7 - - [21/Nov/2026:06:25:24 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8.0"\n'
+    client.put_object(Bucket="logs", Key="rennes/web1/2026/access.log.gz", Body=gzip.compress(log))
+    for name, value in {"ENDPOINT": s3.endpoint, "ACCESS_KEY_ID": s3.access_key, "SECRET_ACCESS_KEY": s3.secret_key}.items():
+        monkeypatch.setenv(f"LAKEHOUSE_S3_{name}", value)
+    follow(page, reader, with_s3=True)
 
 
 def test_make_has_the_targets_that_pages_name() -> None:
