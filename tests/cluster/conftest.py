@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,7 +13,7 @@ import pytest
 from tests.cluster.clusters import given_cluster, start_cluster
 from tests.cluster.node.node import Node
 from tests.cluster.tables import SOURCES
-from tests.cluster.tools import CHARTS, PROJECT, Cluster, Release, all_ready, build_dependencies, until
+from tests.cluster.tools import PROJECT, Cluster, Release, all_ready, packaged, until
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
@@ -33,20 +34,46 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster) -> Iterator[Release]:
+def package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packaged chart of this folder."""
+    return packaged(cluster, tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, package: Path) -> Iterator[Release]:
     """A lakehouse installed with no values, in a namespace that enforces Pod Security "restricted"."""
-    build_dependencies(cluster)
-    namespace = "lakehouse"
-    cluster.kubectl("create", "namespace", namespace)
-    cluster.kubectl("label", "namespace", namespace, *(f"{key}={value}" for key, value in RESTRICTED.items()))
+    make_namespace(cluster, "lakehouse")
+    installed = Release(cluster, "lakehouse", "lakehouse")
     start = time.monotonic()
-    cluster.helm("install", "lakehouse", str(CHARTS / "lakehouse"), "--namespace", namespace)
-    installed = Release(cluster, "lakehouse", namespace)
+    cluster.helm("install", installed.name, str(package), "--namespace", installed.namespace)
     until(lambda: all_ready(installed), "all pods ready")
     print(f"\ninstalled and ready after {time.monotonic() - start:.0f} s")
     yield installed
-    cluster.helm("uninstall", "lakehouse", "--namespace", namespace, "--wait")
-    cluster.kubectl("delete", "namespace", namespace)
+    if given_cluster():  # a node of our own ends with all that is in it
+        remove(installed)
+
+
+def make_namespace(cluster: Cluster, name: str) -> None:
+    """Make a namespace that enforces Pod Security "restricted"."""
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("label", "namespace", name, *(f"{key}={value}" for key, value in RESTRICTED.items()))
+
+
+def remove(release: Release) -> None:
+    """Uninstall a release, if it is there, and delete its namespace with all that is left."""
+    release.cluster.helm("uninstall", release.name, "--namespace", release.namespace, "--ignore-not-found", "--wait")
+    release.cluster.kubectl("delete", "namespace", release.namespace, "--ignore-not-found")
+
+
+@contextmanager
+def restricted_namespace(cluster: Cluster, name: str) -> Iterator[Release]:
+    """A namespace that enforces Pod Security "restricted", for a release that is removed at the end."""
+    make_namespace(cluster, name)
+    release = Release(cluster, "lakehouse", name)
+    try:
+        yield release
+    finally:
+        remove(release)
 
 
 VALUES = {
@@ -65,11 +92,11 @@ VALUES = {
 
 
 @pytest.fixture(scope="session")
-def configured(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Release:
+def configured(release: Release, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """The release with a source that loads access logs from the landing bucket, and one more catalog."""
     file = tmp_path_factory.mktemp("values") / "values.json"
     file.write_text(json.dumps(VALUES), encoding="utf-8")
-    upgrade(release, "--values", str(file))
+    upgrade(release, package, "--values", str(file))
     return release
 
 
@@ -87,19 +114,20 @@ def landing_client(release: Release) -> Iterator[Any]:
         yield s3_client(port, release.secret("minio-landing", "access-key"), release.secret("minio-landing", "secret-key"))
 
 
-def s3_client(port: int, access_key: str, secret_key: str) -> Any:
-    """A client of the object store behind a forwarded port."""
+def s3_client(port: int, access_key: str, secret_key: str, authority: Path | None = None) -> Any:
+    """A client of the object store behind a forwarded port; over TLS, if an authority is given that signed its certificate."""
     return boto3.client(
         "s3",
-        endpoint_url=f"http://127.0.0.1:{port}",
+        endpoint_url=f"{'https' if authority else 'http'}://127.0.0.1:{port}",
+        verify=str(authority) if authority else None,
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
         region_name="us-east-1",
     )
 
 
-def upgrade(release: Release, *arguments: str) -> None:
-    """Upgrade the release to the charts of this folder and wait until all of it is ready."""
+def upgrade(release: Release, package: Path, *arguments: str) -> None:
+    """Upgrade the release to a packaged chart and wait until all of it is ready."""
     place = ("--namespace", release.namespace)
-    release.cluster.helm("upgrade", release.name, str(CHARTS / "lakehouse"), *place, *arguments, "--wait", "--timeout=15m")
+    release.cluster.helm("upgrade", release.name, str(package), *place, *arguments, "--wait", "--timeout=15m")
     until(lambda: all_ready(release), "all pods ready")

@@ -57,7 +57,7 @@ class TableTests:
         installed.landing.put_object(Bucket="landing", Key="web/a/access.log", Body=log.read_bytes())
         release.run_source("web", f"run-{next(_RUNS)}")
         query = "SELECT date, count(*) FROM access_logs WHERE site = 'web' GROUP BY 1 ORDER BY 1"
-        assert [count for _, count in release.trino(query)] == DAYS
+        assert [count for _, count in release.trino_inside(query)] == DAYS
         with installed.catalog() as catalog:
             assert catalog.load_table("lakehouse.access_logs").scan(row_filter="site = 'web'").count() == sum(DAYS)
 

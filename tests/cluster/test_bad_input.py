@@ -19,11 +19,15 @@ def wrong(cluster: Cluster) -> Iterator[Release]:
     release = Release(cluster, "wrong", namespace)
     release.kubectl("create", "secret", "generic", "wrong-minio-trino", *(f"--from-literal={key}=unused" for key in KEYS))
     yield release
-    cluster.kubectl("delete", "namespace", namespace)
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def install(release: Release, chart: str, *options: str) -> None:
     release.cluster.helm("install", release.name, str(CHARTS / chart), "--namespace", release.namespace, *options)
+
+
+def uninstall(release: Release) -> None:
+    release.cluster.helm("uninstall", release.name, "--namespace", release.namespace)
 
 
 def test_a_secret_that_is_missing(wrong: Release) -> None:
@@ -56,10 +60,12 @@ def last_words(release: Release, component: str) -> str:
     return "\n".join(words).strip()
 
 
-def test_a_database_that_is_not_there(wrong: Release) -> None:
+def test_a_database_that_is_not_there(wrong: Release, request: pytest.FixtureRequest) -> None:
     wrong.kubectl("create", "secret", "generic", "database", "--from-literal=username=a", "--from-literal=password=b")
     options = ("--set", "database.host=nowhere.example.org", "--set", "database.existingSecret=database")
     install(wrong, "metastore", *options)
+    # It takes a minute until somebody complains: the lakehouse of the other tests is installed meanwhile.
+    request.getfixturevalue("release")
     try:
         said = until(lambda: last_words(wrong, "server"), "the metastore's complaint")
         assert said == (
@@ -67,7 +73,7 @@ def test_a_database_that_is_not_there(wrong: Release) -> None:
             "PostgreSQL, or look why it is down"
         )
     finally:
-        wrong.cluster.helm("uninstall", wrong.name, "--namespace", wrong.namespace, "--wait")
+        uninstall(wrong)
 
 
 def test_a_catalog_with_a_typing_error(wrong: Release) -> None:
@@ -78,4 +84,4 @@ def test_a_catalog_with_a_typing_error(wrong: Release) -> None:
         log = ("logs", "--selector=app.kubernetes.io/component=coordinator", "--tail=-1")
         until(lambda: "Configuration property 'tpch.splits-per-nod' was not used" in wrong.kubectl(*log), "Trino's complaint")
     finally:
-        wrong.cluster.helm("uninstall", wrong.name, "--namespace", wrong.namespace, "--wait")
+        uninstall(wrong)

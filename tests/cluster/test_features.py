@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.conftest import RESTRICTED
+from tests.cluster.conftest import make_namespace
 from tests.cluster.tools import CHARTS, PROJECT, Cluster, build_dependencies
 
 pytestmark = pytest.mark.cluster
@@ -18,12 +18,11 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """An empty namespace that enforces Pod Security "restricted"."""
     build_dependencies(cluster)
     name = "dry-run"
-    cluster.kubectl("create", "namespace", name)
-    cluster.kubectl("label", "namespace", name, *(f"{key}={value}" for key, value in RESTRICTED.items()))
+    make_namespace(cluster, name)
     # Helm makes it before the one pod that is asked for by name, that of `helm test`.
     cluster.kubectl("create", "serviceaccount", "lakehouse-loader", "--namespace", name)
     yield name
-    cluster.kubectl("delete", "namespace", name)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

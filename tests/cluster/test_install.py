@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -63,12 +64,12 @@ def test_secrets_are_in_secrets_only(release: Release) -> None:
     assert not [secret for secret in secrets if secret in elsewhere]
 
 
-def test_the_same_chart_again_changes_nothing(release: Release) -> None:
+def test_the_same_chart_again_changes_nothing(release: Release, package: Path) -> None:
     def state() -> dict[str, Any]:
         pods = {pod["metadata"]["uid"] for pod in release.objects("pods", f"app.kubernetes.io/instance={release.name}")}
         secrets = release.objects("secrets", "app.kubernetes.io/part-of=lakehouse")
         return {"pods": pods, "secrets": {secret["metadata"]["name"]: secret["data"] for secret in secrets}}
 
     before = state()
-    upgrade(release)
+    upgrade(release, package)
     assert state() == before

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.conftest import RESTRICTED
+from tests.cluster.conftest import make_namespace
 from tests.cluster.tools import CommandFailedError, Release, until
 
 pytestmark = pytest.mark.cluster
@@ -54,8 +54,7 @@ class Visitor:
 @pytest.fixture(scope="module")
 def visitors(release: Release) -> Iterator[dict[str, Visitor]]:
     """A pod with all labels that let in, one with none, and one with all of them in another namespace."""
-    release.cluster.kubectl("create", "namespace", ELSEWHERE)
-    release.cluster.kubectl("label", "namespace", ELSEWHERE, *(f"{key}={value}" for key, value in RESTRICTED.items()))
+    make_namespace(release.cluster, ELSEWHERE)
     pods = {
         "labelled": Visitor(release, "labelled", LABELS, release.namespace),
         "stranger": Visitor(release, "stranger", {}, release.namespace),
@@ -64,7 +63,7 @@ def visitors(release: Release) -> Iterator[dict[str, Visitor]]:
     yield pods
     for pod in pods.values():
         pod.remove()
-    release.cluster.kubectl("delete", "namespace", ELSEWHERE)
+    release.cluster.kubectl("delete", "namespace", ELSEWHERE, "--wait=false")
 
 
 @pytest.mark.parametrize(

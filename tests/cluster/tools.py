@@ -8,14 +8,19 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import trino.exceptions
+from requests import RequestException, Session
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
+from trino.auth import BasicAuthentication
+from trino.dbapi import connect
 
 PROJECT = Path(__file__).parents[2]
 CHARTS = PROJECT / "helm"
 PARTS = ("postgresql", "minio", "metastore", "trino", "loader", "superset")
-PATIENCE = 600
+PATIENCE = 1200
 """Seconds after which what a test waits for is taken to have failed."""
 
 
@@ -101,14 +106,31 @@ class Release:
         return b64decode(found["data"][key]).decode()
 
     def trino(self, sql: str, *, user: str = "admin", catalog: str = "iceberg", schema: str = "lakehouse") -> list[list[Any]]:
-        """Rows of a query, asked by the Trino CLI inside the cluster; raises CommandFailedError with Trino's complaint."""
-        output = self.kubectl(
-            "exec", f"deploy/{self.name}-trino-coordinator", "--container", "trino", "--",
-            "env", f"TRINO_PASSWORD={self.secret('trino-users', user)}",
-            "trino", "--server=https://localhost:8443", "--truststore-path=/etc/trino/tls/ca.crt", f"--user={user}", "--password",
-            "--output-format=JSON", f"--catalog={catalog}", f"--schema={schema}", "--execute", sql,
+        """Rows of a query, asked from outside over TLS; raises CommandFailedError with Trino's complaint."""
+        with self.port_forward(f"svc/{self.name}-trino", 8443) as port, TemporaryDirectory() as folder, Session() as session:
+            session.verify = f"{folder}/ca.crt"
+            Path(session.verify).write_text(self._in_coordinator("cat", "/etc/trino/tls/ca.crt"), encoding="utf-8")
+            # What REQUESTS_CA_BUNDLE names would be taken instead.
+            session.trust_env = False
+            login = {"user": user, "auth": BasicAuthentication(user, self.secret("trino-users", user))}
+            place = {"host": "localhost", "port": port, "http_scheme": "https", "catalog": catalog, "schema": schema}
+            try:
+                with connect(**place, **login, http_session=session) as connection:  # type: ignore[no-untyped-call]
+                    return list(connection.cursor().execute(sql).fetchall())
+            except (trino.exceptions.Error, RequestException) as error:
+                raise CommandFailedError(f"{sql[:500]}\n{error}") from error
+
+    def trino_inside(self, sql: str) -> list[list[Any]]:
+        """The same for the admin, asked by the Trino CLI inside the cluster."""
+        output = self._in_coordinator(
+            "env", f"TRINO_PASSWORD={self.secret('trino-users', 'admin')}",
+            "trino", "--server=https://localhost:8443", "--truststore-path=/etc/trino/tls/ca.crt", "--user=admin", "--password",
+            "--output-format=JSON", "--catalog=iceberg", "--schema=lakehouse", "--execute", sql,
         )  # fmt: skip
         return [list(json.loads(line).values()) for line in output.splitlines() if line.startswith("{")]
+
+    def _in_coordinator(self, *command: str) -> str:
+        return self.kubectl("exec", f"deploy/{self.name}-trino-coordinator", "--container", "trino", "--", *command)
 
     @contextmanager
     def port_forward(self, target: str, port: int) -> Iterator[int]:
@@ -184,7 +206,15 @@ def all_ready(release: Release) -> bool:
     return bool(states) and all(states)
 
 
-def build_dependencies(cluster: Cluster) -> None:
+def build_dependencies(cluster: Cluster, charts: Path = CHARTS) -> None:
     """Put the charts into each other: their parts lie beside them as folders."""
     for chart in (*PARTS, "lakehouse"):
-        cluster.helm("dependency", "update", "--skip-refresh", str(CHARTS / chart))
+        cluster.helm("dependency", "update", "--skip-refresh", str(charts / chart))
+
+
+def packaged(cluster: Cluster, folder: Path, charts: Path = CHARTS) -> Path:
+    """The chart as it is handed out: one file in the folder, with its parts in it."""
+    build_dependencies(cluster, charts)
+    cluster.helm("package", str(charts / "lakehouse"), "--destination", str(folder))
+    [package] = folder.glob("lakehouse-*.tgz")
+    return package
