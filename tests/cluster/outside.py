@@ -14,6 +14,7 @@ from trino.auth import BasicAuthentication
 from trino.dbapi import Connection
 
 from lakehouse.settings import Settings, load_settings
+from lakehouse.storage import CA_FILE, LakehouseFileIO
 from tests.cluster.tools import Release
 
 OUTSIDE = "outside.s3-endpoint"
@@ -27,26 +28,30 @@ class ForwardedRestCatalog(RestCatalog):
         return super()._load_file_io({**properties, "s3.endpoint": self.properties[OUTSIDE]}, location)
 
 
-def keys(access_key: str, secret_key: str) -> dict[str, str]:
-    """Keys of the object store, as pyiceberg wants them."""
-    return {"s3.region": "us-east-1", "s3.access-key-id": access_key, "s3.secret-access-key": secret_key}
+def object_store(port: int, access_key: str, secret_key: str, authority: Path | None = None) -> dict[str, str]:
+    """An object store behind a forwarded port, as pyiceberg wants it; over TLS, if an authority is given."""
+    described = {"s3.region": "us-east-1", "s3.access-key-id": access_key, "s3.secret-access-key": secret_key}
+    if authority is None:
+        return {**described, "s3.endpoint": f"http://127.0.0.1:{port}"}
+    file_io = f"{LakehouseFileIO.__module__}.{LakehouseFileIO.__name__}"
+    return {**described, "s3.endpoint": f"https://127.0.0.1:{port}", "py-io-impl": file_io, CA_FILE: str(authority)}
 
 
-def loader_keys(release: Release) -> dict[str, str]:
-    """The loader's keys of the release's own object store."""
-    return keys(release.secret("minio-loader", "access-key"), release.secret("minio-loader", "secret-key"))
+def own_store(release: Release, port: int) -> dict[str, str]:
+    """The release's own object store behind a forwarded port, with the loader's keys."""
+    return object_store(port, release.secret("minio-loader", "access-key"), release.secret("minio-loader", "secret-key"))
 
 
 @contextmanager
-def metastore(release: Release, s3_keys: dict[str, str] | None = None, s3_port: int | None = None) -> Iterator[Catalog]:
-    """The catalog of the release's metastore; its object store is the release's own unless keys and port say otherwise."""
+def metastore(release: Release, store: dict[str, str] | None = None) -> Iterator[Catalog]:
+    """The catalog of the release's metastore, with its tables in the release's own object store unless another is given."""
     with release.port_forward(f"svc/{release.name}-metastore", 9083) as thrift:
         described = {"py-catalog-impl": "lakehouse.hive.CompareAndSetCatalog", "uri": f"thrift://127.0.0.1:{thrift}"}
-        if s3_keys is not None:
-            yield load_catalog("outside", **described, **s3_keys, **{"s3.endpoint": f"http://127.0.0.1:{s3_port}"})
+        if store is not None:
+            yield load_catalog("outside", **described, **store)
             return
         with release.port_forward(f"svc/{release.name}-minio", 9000) as s3:
-            yield load_catalog("outside", **described, **loader_keys(release), **{"s3.endpoint": f"http://127.0.0.1:{s3}"})
+            yield load_catalog("outside", **described, **own_store(release, s3))
 
 
 @contextmanager
@@ -59,8 +64,7 @@ def postgresql(release: Release) -> Iterator[Catalog]:
             "lakehouse",
             type="sql",
             uri=f"postgresql+psycopg2://{user}:{password}@127.0.0.1:{port}/catalog",
-            **loader_keys(release),
-            **{"s3.endpoint": f"http://127.0.0.1:{s3}"},
+            **own_store(release, s3),
         )
         try:
             yield catalog
@@ -69,14 +73,14 @@ def postgresql(release: Release) -> Iterator[Catalog]:
 
 
 @contextmanager
-def rest(port: int, s3_keys: dict[str, str], s3_port: int) -> Iterator[Catalog]:
+def rest(port: int, store: dict[str, str]) -> Iterator[Catalog]:
     """The catalog of a REST server behind a forwarded port."""
     yield load_catalog(
         "outside",
         uri=f"http://127.0.0.1:{port}/iceberg",
         warehouse="s3://warehouse",
-        **{"py-catalog-impl": f"{__name__}.{ForwardedRestCatalog.__name__}", OUTSIDE: f"http://127.0.0.1:{s3_port}"},
-        **s3_keys,
+        **{"py-catalog-impl": f"{__name__}.{ForwardedRestCatalog.__name__}", OUTSIDE: store["s3.endpoint"]},
+        **store,
     )
 
 

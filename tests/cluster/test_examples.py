@@ -1,6 +1,5 @@
 """Each values file of helm/lakehouse/examples, installed next to servers that stand for the outside, works the same."""
 
-import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import outside
-from tests.cluster.conftest import RESTRICTED, landing_client, s3_client
+from tests.cluster.conftest import landing_client, restricted_namespace, s3_client
 from tests.cluster.node.certificates import Authority
 from tests.cluster.outside_servers import OutsideServers
 from tests.cluster.tables import SOURCES, Installed, TableTests
@@ -27,18 +26,6 @@ def servers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     servers = OutsideServers(cluster, tmp_path_factory.mktemp("outside"))
     yield servers
     servers.remove()
-
-
-@contextlib.contextmanager
-def namespace(cluster: Cluster, name: str) -> Iterator[Release]:
-    """A namespace that enforces Pod Security "restricted", for a release that is uninstalled at the end."""
-    cluster.kubectl("create", "namespace", name)
-    try:
-        cluster.kubectl("label", "namespace", name, *(f"{key}={value}" for key, value in RESTRICTED.items()))
-        yield Release(cluster, "lakehouse", name)
-    finally:
-        cluster.helm("uninstall", "lakehouse", "--namespace", name, "--ignore-not-found", "--wait")
-        cluster.kubectl("delete", "namespace", name)
 
 
 def install(release: Release, examples: Sequence[str], folder: Path) -> None:
@@ -73,7 +60,7 @@ class TestEverythingOutside(TableTests):
     @pytest.fixture(scope="class")
     @classmethod
     def release(cls, cluster: Cluster, servers: OutsideServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-        with namespace(cluster, "outside-all") as release:
+        with restricted_namespace(cluster, "outside-all") as release:
             servers.start_s3()
             servers.start_postgresql()
             servers.hand_out(release, "external-s3-loader", "external-s3-trino")
@@ -86,8 +73,10 @@ class TestEverythingOutside(TableTests):
     @classmethod
     def installed(cls, release: Release, servers: OutsideServers) -> Iterator[Installed]:
         with servers.s3_port() as port:
-            catalog = partial(outside.metastore, release, outside.keys(*servers.users["loader"]), port)
-            yield Installed(release, s3_client(port, *servers.root), catalog)
+            store = outside.object_store(port, *servers.users["loader"], servers.authority)
+            yield Installed(
+                release, s3_client(port, *servers.root, servers.authority), partial(outside.metastore, release, store)
+            )
 
     def test_no_server_of_ours_holds_data(self, installed: Installed) -> None:
         assert not installed.release.objects("statefulsets")
@@ -127,7 +116,7 @@ class TestCatalogInPostgresql(TableTests):
     @pytest.fixture(scope="class")
     @classmethod
     def release(cls, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-        with namespace(cluster, "catalog-jdbc") as release:
+        with restricted_namespace(cluster, "catalog-jdbc") as release:
             install(release, ("catalog-jdbc",), tmp_path_factory.mktemp("values"))
             yield release
 
@@ -144,7 +133,7 @@ class TestRestCatalog(TableTests):
     @pytest.fixture(scope="class")
     @classmethod
     def release(cls, cluster: Cluster, servers: OutsideServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-        with namespace(cluster, "catalog-rest") as release:
+        with restricted_namespace(cluster, "catalog-rest") as release:
             servers.start_s3()
             servers.start_nessie()
             servers.hand_out(release, "external-s3-loader", "external-s3-trino")
@@ -155,5 +144,5 @@ class TestRestCatalog(TableTests):
     @classmethod
     def installed(cls, release: Release, servers: OutsideServers) -> Iterator[Installed]:
         with servers.s3_port() as s3, servers.nessie_port() as port:
-            catalog = partial(outside.rest, port, outside.keys(*servers.users["loader"]), s3)
-            yield Installed(release, s3_client(s3, *servers.root), catalog)
+            store = outside.object_store(s3, *servers.users["loader"], servers.authority)
+            yield Installed(release, s3_client(s3, *servers.root, servers.authority), partial(outside.rest, port, store))

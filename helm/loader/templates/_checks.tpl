@@ -3,8 +3,6 @@
 {{- with .Values.catalog }}
 {{- include "common.demandSecret" (dict "root" $ "value" "catalog.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
 {{- end }}
-{{- with .Values.s3 }}
-{{- include "common.demandSecret" (dict "root" $ "value" "s3.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
-{{- end }}
+{{- include "common.demandS3" . }}
 {{- include "common.demandSecret" (dict "root" . "value" "keySecret" "name" .Values.keySecret "keys" (values .Values.keySecretKeys)) }}
 {{- end -}}

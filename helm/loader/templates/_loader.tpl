@@ -65,6 +65,10 @@ spec:
           value: {{ $values.s3.pathStyle | quote }}
         {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_S3_ACCESS_KEY_ID" "secret" $s3 "key" $values.s3.existingSecretKeys.accessKey) | nindent 8 }}
         {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_S3_SECRET_ACCESS_KEY" "secret" $s3 "key" $values.s3.existingSecretKeys.secretKey) | nindent 8 }}
+        {{- if $values.s3.authoritySecret }}
+        - name: LAKEHOUSE_S3_CA_FILE
+          value: /run/secrets/s3/ca.crt
+        {{- end }}
         {{- $key := include "common.secretName" (dict "root" $root "existing" $values.keySecret "name" $name) }}
         {{- include "common.secretEnv" (dict "name" "LAKEHOUSE_KEY" "secret" $key "key" $values.keySecretKeys.key) | nindent 8 }}
         {{- with .trinoUser }}
@@ -90,6 +94,11 @@ spec:
         - name: authority
           mountPath: /run/secrets/trino
         {{- end }}
+        {{- if $values.s3.authoritySecret }}
+        - name: s3-authority
+          mountPath: /run/secrets/s3
+          readOnly: true
+        {{- end }}
         {{- with $values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -105,6 +114,9 @@ spec:
         secretName: {{ tpl $values.trino.authoritySecret $root }}
         items:
           - {key: ca.crt, path: ca.crt}
+    {{- end }}
+    {{- if $values.s3.authoritySecret }}
+    {{- include "common.authority.volume" $root | nindent 4 }}
     {{- end }}
     {{- with $values.extraVolumes }}
     {{- toYaml . | nindent 4 }}

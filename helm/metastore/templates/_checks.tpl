@@ -9,7 +9,5 @@
 {{- with .Values.database }}
 {{- include "common.demandSecret" (dict "root" $ "value" "database.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
 {{- end }}
-{{- with .Values.s3 }}
-{{- include "common.demandSecret" (dict "root" $ "value" "s3.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
-{{- end }}
+{{- include "common.demandS3" . }}
 {{- end -}}

@@ -9,6 +9,10 @@
 {{ include "common.secretEnv" (dict "name" "DATABASE_PASSWORD" "secret" $database "key" .Values.database.existingSecretKeys.password) }}
 {{ include "common.secretEnv" (dict "name" "AWS_ACCESS_KEY_ID" "secret" $s3 "key" .Values.s3.existingSecretKeys.accessKey) }}
 {{ include "common.secretEnv" (dict "name" "AWS_SECRET_ACCESS_KEY" "secret" $s3 "key" .Values.s3.existingSecretKeys.secretKey) }}
+{{- with include "common.trustStore.options" . }}
+- name: JAVA_TOOL_OPTIONS
+  value: {{ replace "\n" " " . | quote }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -20,6 +24,7 @@
     name: {{ include "common.fullname" . }}
 - name: tmp
   emptyDir: {}
+{{ include "common.trustStore.volumes" . }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -30,6 +35,7 @@
   mountPath: /etc/metastore
 - name: tmp
   mountPath: /tmp
+{{ include "common.trustStore.mount" . }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}

@@ -47,7 +47,5 @@
 {{- with .Values.iceberg }}
 {{- include "common.demandSecret" (dict "root" $ "value" "iceberg.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
 {{- end }}
-{{- with .Values.s3 }}
-{{- include "common.demandSecret" (dict "root" $ "value" "s3.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
-{{- end }}
+{{- include "common.demandS3" . }}
 {{- end -}}

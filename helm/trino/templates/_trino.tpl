@@ -127,6 +127,7 @@ spec:
           readOnly: true
         - name: tls
           mountPath: /run/tls
+    {{- include "common.trustStore.container" (dict "root" $root "image" $root.Values.image) | nindent 4 }}
   containers:
     - name: trino
       image: {{ include "common.image" (dict "root" $root "image" $root.Values.image) }}
@@ -145,14 +146,18 @@ spec:
       lifecycle:
         preStop:
           exec:
-            # The worker takes no more work, finishes what it has and ends; until then the hook holds off the signal.
+            # The worker takes no more work, finishes what it has and ends; until it stops listening the hook holds off the
+            # signal. A hook that waited for the end of the process would end with it, and count as failed.
             command:
               - bash
               - -c
-              - >-
-                curl --silent --show-error --fail --cacert /etc/trino/tls/ca.crt --user "shutdown:$SHUTDOWN_PASSWORD"
-                --request PUT --header 'Content-Type: application/json' --data '"SHUTTING_DOWN"'
-                https://localhost:8443/v1/info/state && tail --pid=1 --follow /dev/null
+              - |
+                listens() { (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; }
+                listens || exit 0 # it has not even started
+                curl --silent --show-error --fail --cacert /etc/trino/tls/ca.crt --user "shutdown:$SHUTDOWN_PASSWORD" \
+                    --request PUT --header 'Content-Type: application/json' --data '"SHUTTING_DOWN"' \
+                    https://localhost:8443/v1/info/state || exit 1
+                while listens; do sleep 0.1; done
       {{- end }}
       # The port answers long before the node can work: what it says of itself counts.
       startupProbe:
@@ -161,9 +166,10 @@ spec:
             - bash
             - -c
             - exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /v1/info HTTP/1.0\r\n\r\n' >&3 && grep -q '"starting":false' <&3
+        # Ten minutes: where other programs take the processor, a limit that is met in the middle of the start only begins it anew.
         periodSeconds: 3
         timeoutSeconds: 5
-        failureThreshold: 100
+        failureThreshold: 200
       readinessProbe:
         exec:
           command: *ask
@@ -189,6 +195,7 @@ spec:
           mountPath: /data/trino
         - name: tmp
           mountPath: /tmp
+        {{- include "common.trustStore.mount" $root | nindent 8 }}
         {{- with $root.Values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -225,6 +232,7 @@ spec:
       emptyDir: {}
     - name: tmp
       emptyDir: {}
+    {{- include "common.trustStore.volumes" $root | nindent 4 }}
     {{- with $root.Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import images
 from tests.cluster.clusters import given_cluster
-from tests.cluster.conftest import RESTRICTED, s3_client
+from tests.cluster.conftest import make_namespace, s3_client
 from tests.cluster.node.certificates import Authority
 from tests.cluster.node.node import Node
 from tests.cluster.tools import PROJECT, Cluster, Release
@@ -17,7 +17,7 @@ from tests.cluster.tools import PROJECT, Cluster, Release
 NAMESPACE = "outside"
 HERE = Path(__file__).parent
 RIGHTS = PROJECT / "docs" / "deploy" / "external-s3.md"
-HOST = f"postgresql.{NAMESPACE}.svc.cluster.local"
+HOST = f"{{}}.{NAMESPACE}.svc.cluster.local"
 PORT = 7070
 """Of the object store."""
 
@@ -33,12 +33,13 @@ class OutsideServers:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self._cluster = cluster
         self._folder = folder
+        self._authority = Authority(folder)
+        self.authority = folder / "ca.crt"
         self._password = secrets.token_hex(16)
         self._started: set[str] = set()
         self.root = ("root", secrets.token_hex(16))
         self.users = {user: (user, secrets.token_hex(16)) for user in ("loader", "trino")}
-        cluster.kubectl("create", "namespace", NAMESPACE)
-        cluster.kubectl("label", "namespace", NAMESPACE, *(f"{key}={value}" for key, value in RESTRICTED.items()))
+        make_namespace(cluster, NAMESPACE)
 
     def remove(self) -> None:
         """End all of them and what they hold."""
@@ -50,22 +51,22 @@ class OutsideServers:
             return
         self._secret(NAMESPACE, "versitygw", *self.root)
         self._secret(NAMESPACE, "external-s3-trino", *self.users["trino"])
+        self._certificate("versitygw")
         self._start("versitygw")
         access_key, secret_key = self.root
-        admin = ("versitygw", "admin", "--access", access_key, "--secret", secret_key, f"--endpoint-url=http://localhost:{PORT}")
+        endpoint = (f"--endpoint-url=https://localhost:{PORT}", "--allow-insecure")
+        admin = ("versitygw", "admin", *endpoint, "--access", access_key, "--secret", secret_key)
         for user, secret in self.users.values():
             self._exec("versitygw", *admin, "create-user", "--access", user, "--secret", secret, "--role", "user")
         with self.s3_port() as port:
-            client = s3_client(port, *self.root)
+            client = s3_client(port, *self.root, self.authority)
             for bucket, policy in _bucket_policies().items():
                 client.create_bucket(Bucket=bucket)
                 client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
     def start_postgresql(self) -> None:
         """A PostgreSQL that takes connections over TLS only."""
-        Authority(self._folder).issue("postgresql", "postgresql", names=(HOST,))
-        files = [f"--from-file=tls.{kind}={self._folder}/postgresql.{kind}" for kind in ("crt", "key")]
-        self._kubectl("create", "secret", "generic", "postgresql-certificate", *files)
+        self._certificate("postgresql")
         self._kubectl("create", "secret", "generic", "postgresql", f"--from-literal=password={self._password}")
         self._start("postgresql")
         self.psql("", f"CREATE ROLE superset LOGIN PASSWORD '{self._password}'")
@@ -76,16 +77,17 @@ class OutsideServers:
         self._start("nessie")
 
     def hand_out(self, release: Release, *names: str) -> None:
-        """Give the release Secrets `external-s3-USER` with a user's keys of the object store."""
+        """Give the release Secrets `external-s3-USER` with a user's keys of the object store, and its authority."""
         for name in names:
             self._secret(release.namespace, name, *self.users[name.removeprefix("external-s3-")])
+        release.kubectl("create", "secret", "generic", "external-s3-authority", f"--from-file={self.authority}")
 
     def hand_out_postgresql(self, release: Release) -> None:
         """Give the release the passwords of PostgreSQL, and the authority that signed its certificate."""
         for user, name in (("metastore", "external-postgresql"), ("superset", "external-postgresql-superset")):
             values = (f"--from-literal=username={user}", f"--from-literal=password={self._password}")
             release.kubectl("create", "secret", "generic", name, *values)
-        release.kubectl("create", "configmap", "external-postgresql", f"--from-file={self._folder}/ca.crt")
+        release.kubectl("create", "configmap", "external-postgresql", f"--from-file={self.authority}")
 
     def psql(self, connection: str, sql: str) -> str:
         """What PostgreSQL answers a client in its own pod."""
@@ -111,6 +113,11 @@ class OutsideServers:
         self._kubectl("apply", "--filename", str(HERE / f"{name}.yaml"))
         self._kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=300s")
         self._started.add(name)
+
+    def _certificate(self, server: str) -> None:
+        self._authority.issue(server, server, names=(HOST.format(server), "localhost"), addresses=("127.0.0.1",))
+        files = [f"--from-file=tls.{kind}={self._folder}/{server}.{kind}" for kind in ("crt", "key")]
+        self._kubectl("create", "secret", "generic", f"{server}-certificate", *files, f"--from-file={self.authority}")
 
     def _secret(self, namespace: str, name: str, access_key: str, secret_key: str) -> None:
         keys = (f"--from-literal=access-key={access_key}", f"--from-literal=secret-key={secret_key}")
