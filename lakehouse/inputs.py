@@ -298,27 +298,6 @@ def _damage(error: Exception, compression: str | None) -> str:
 
 
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"))
-_ARCHIVES = (
-    (257, b"ustar", "a tar archive"),
-    (0, b"PK\x03\x04", "a zip archive"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (0, b"\xfd7zXZ\x00", "compressed with xz, which cannot be read"),
-)
-
-
-def refuse_archive(found: InputFile, head: bytes) -> None:
-    """Refuse what must be unpacked first: names and padding of an archive's files would pass for lines.
-
-    Args:
-        found: the input.
-        head: its first decompressed bytes.
-
-    Raises:
-        InputError: it is an archive.
-    """
-    for place, magic, kind in _ARCHIVES:
-        if head[place:].startswith(magic):
-            raise InputError(f"{found.location}: this is {kind}: unpack it and load the files in it")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.errors import InputError, UsageError
 from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify
-from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, open_input, refuse_archive, whole_lines
+from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, open_input, whole_lines
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
@@ -19,6 +19,13 @@ from lakehouse.settings import Settings
 from lakehouse.stage import PartitionWriter
 
 PARQUET_MAGIC = b"PAR1"
+_ARCHIVES = (
+    (257, b"ustar\0", "a tar archive"),
+    (257, b"ustar  \0", "a tar archive"),  # GNU's
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"\xfd7zXZ\x00", "compressed with xz, which cannot be read"),
+)
 
 
 class TakeFirst(Exception):
@@ -110,7 +117,7 @@ class Intake:
             head = opened.read(HEAD_BYTES)
             if not head:
                 return Outcome(found, site, source, "empty")
-            refuse_archive(found, head)
+            _refuse_archive(found, head)
             related = self.records.candidates(head, site, source)
             if not related and options.only_known:
                 return Outcome(found, site, source, "unknown")
@@ -255,6 +262,21 @@ class Intake:
                     f"{record.location}); nothing was loaded. If {record.site} was wrong, take it out first: lakehouse unload "
                     f"{self.dataset.name} {record.id}; if both are right, the files must differ in at least one line"
                 )
+
+
+def _refuse_archive(found: InputFile, head: bytes) -> None:
+    """Refuse what must be unpacked first: names and padding of an archive's files would pass for lines.
+
+    Args:
+        found: the input.
+        head: its first decompressed bytes.
+
+    Raises:
+        InputError: it is an archive.
+    """
+    for place, magic, kind in _ARCHIVES:
+        if head[place:].startswith(magic):
+            raise InputError(f"{found.location}: this is {kind}: unpack it and load the files in it")
 
 
 def _still(identity: Identity, grown: InputRecord | None, related: list[InputRecord], hasher: Hasher) -> bool:

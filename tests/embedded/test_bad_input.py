@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import shutil
+import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -108,6 +109,7 @@ INPUTS = [
     load("a bzip2 cut off", "bad/cut.bz2", 1, "bad/cut.bz2", "bzip2", "copy it again"),
     load("a zstd that is none", "bad/cut.zst", 1, "bad/cut.zst", "zstd", "copy it again"),
     load("a tar archive", "bad/logs.tar.gz", 1, "bad/logs.tar.gz", "tar archive", "unpack it"),
+    load("a tar archive of GNU's", "bad/gnu.tar", 1, "bad/gnu.tar", "tar archive", "unpack it"),
     load("a zip archive", "bad/logs.zip", 1, "bad/logs.zip", "zip archive", "unpack it"),
     load("xz", "bad/good.log.xz", 1, "bad/good.log.xz", "xz", "unpack it"),
     load("many broken lines", "bad/broken.log", 1, "60 of ", "--max-rejects", "line 1 (timestamp)", "nothing was loaded"),
@@ -203,6 +205,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.mkfifo(folder / "bad/pipe")
     shutil.make_archive(f"{folder}/bad/logs", "gztar", folder / "logs")
     shutil.make_archive(f"{folder}/bad/logs", "zip", folder / "logs")
+    with tarfile.open(folder / "bad/gnu.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(folder / "logs", "logs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         set_up(patch, folder)
