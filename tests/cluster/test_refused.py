@@ -88,6 +88,19 @@ def test_an_analyst_neither_writes_nor_reads_what_is_closed(guarded: Release, sq
         guarded.trino(sql, user="analyst")
 
 
+def test_who_may_call_what(guarded: Release) -> None:
+    """Trino denies a call that no rule allows, also to an admin."""
+    end = "CALL system.runtime.kill_query(query_id => '20260101_000000_00000_aaaaa', message => '')"
+    unregister = "CALL iceberg.system.unregister_table('guarded', 'nothing')"
+    refused = {("writer", end), ("analyst", end), ("analyst", unregister)}
+    for user in ("admin", "writer", "analyst"):
+        for call in (end, unregister):
+            # There is neither such a query nor such a table: who may call is told that.
+            told = "Access Denied" if (user, call) in refused else "not found"
+            with pytest.raises(CommandFailedError, match=f"(?i){told}"):
+                guarded.trino(call, user=user)
+
+
 def test_a_writer_writes_and_does_not_administer(guarded: Release) -> None:
     guarded.trino("CREATE TABLE guarded.written (id integer)", user="writer")
     guarded.trino("INSERT INTO guarded.written VALUES (1)", user="writer")
