@@ -83,15 +83,15 @@ pub struct Encoder {
     others: Vec<i64>,
     clients: Interner,
     pub networks: Interner,
-    users: Interner,
     urls: Interner,
     paths: Interner,
     queries: Interner,
     applications: Interner,
     referrers: Interner,
-    /// These two are remembered from block to block.
+    /// These three are remembered from block to block.
     pub agents: Interner,
     pub requests: Interner,
+    pub users: Interner,
     decoded: Vec<u8>,
     numbers: Vec<i32>,
     key: Vec<u8>,
@@ -135,7 +135,6 @@ impl Encoder {
         for texts in [
             &mut self.clients,
             &mut self.networks,
-            &mut self.users,
             &mut self.urls,
             &mut self.paths,
             &mut self.queries,

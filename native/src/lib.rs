@@ -14,7 +14,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 
 /// Raised when the C interface changes, so that a library of another version is not used.
-const INTERFACE: u32 = 1;
+const INTERFACE: u32 = 2;
 const PANICKED: i64 = -1;
 
 #[no_mangle]
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn lakehouse_network(
     .unwrap_or(PANICKED)
 }
 
-/// Forget what is remembered from block to block: `which` 0 agents, 1 requests.
+/// Forget what is remembered from block to block: `which` 0 agents, 1 requests, 2 users.
 ///
 /// # Safety
 /// `encoder` came from `lakehouse_open`.
@@ -98,10 +98,10 @@ pub unsafe extern "C" fn lakehouse_network(
 pub unsafe extern "C" fn lakehouse_forget(encoder: *mut Encoder, which: u32) {
     // SAFETY: see above.
     let encoder = unsafe { &mut *encoder };
-    if which == 0 {
-        encoder.agents.clear()
-    } else {
-        encoder.requests.clear()
+    match which {
+        0 => encoder.agents.clear(),
+        1 => encoder.requests.clear(),
+        _ => encoder.users.clear(),
     }
 }
 

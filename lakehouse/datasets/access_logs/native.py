@@ -34,10 +34,10 @@ LIBRARY = Path(__file__).parents[2] / ("liblakehouse_native.dylib" if sys.platfo
 """Where `make` puts the library, in the package itself."""
 
 MAX_REMEMBERED_BYTES = 16 * 2**20
-"""Text of agents, and of requests to applications, that is remembered from block to block."""
+"""Text of agents, of requests to applications, and of users that is remembered from block to block."""
 
-_INTERFACE = 1
-_AGENTS, _REQUESTS = 0, 1
+_INTERFACE = 2
+_AGENTS, _REQUESTS, _USERS = 0, 1, 2
 _ROWS: Mapping[str, type[np.generic]] = {
     "line": np.int64, "ts": np.int64, "status": np.int32, "bytes": np.int64, "method": np.uint8, "protocol": np.uint8,
     "client": np.int32, "user": np.int32, "url": np.int32, "path": np.int32, "query": np.int32, "application": np.int32,
@@ -102,6 +102,7 @@ class NativeEncoder:
             raise DatasetError("access_logs: the compiled library does not take the settings; this is a defect, please report it")
         self._agents = _Agents(privacy)
         self._requests = _Requests(prefixes, mapping)
+        self._users = _Users(privacy)
 
     def __del__(self) -> None:
         if getattr(self, "_encoder", None):
@@ -118,7 +119,7 @@ class NativeEncoder:
         Returns:
             The rows, and of each other line: its number, where it begins and where it ends, line end included.
         """
-        for which, known in ((_AGENTS, self._agents), (_REQUESTS, self._requests)):
+        for which, known in ((_AGENTS, self._agents), (_REQUESTS, self._requests), (_USERS, self._users)):
             if known.count > MAX_REMEMBERED or known.size > MAX_REMEMBERED_BYTES:
                 self._native.lakehouse_forget(self._encoder, which)
                 known.forget()
@@ -152,7 +153,8 @@ class NativeEncoder:
         for name, (codes, texts) in requests.items():
             encoded(name, codes, texts)
         columns |= plain
-        columns |= {column.name: column for column in self._users(rows["user"])}
+        self._users.learn(self._texts("users"))
+        columns |= {column.name: column for column in self._users.columns(rows["user"])}
         frame = pl.DataFrame(
             [
                 columns[name].alias(name) if name in columns else pl.repeat(None, count, dtype=kind, eager=True).alias(name)
@@ -206,12 +208,6 @@ class NativeEncoder:
             )
         )
         return _nullable(visitors, visitors >= 0)
-
-    def _users(self, codes: Codes) -> list[pl.Series]:
-        if not (codes >= 0).any():
-            return []
-        texts = pl.Series(self._texts("users"), dtype=pl.String())
-        return [column.gather(_positions(codes)) for column in users(texts, self._privacy)]
 
 
 class _Agents:
@@ -291,6 +287,30 @@ class _Requests:
         return {name: distinct.of(numbers) for name, distinct in self._distinct.items()}, {
             column.name: column for column in plain
         }
+
+
+class _Users:
+    """Users by the library's numbers, and what is kept of each."""
+
+    def __init__(self, privacy: Privacy) -> None:
+        self._privacy = privacy
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.count = self.size = 0
+        self._described = pl.DataFrame(users(pl.Series(dtype=pl.String()), self._privacy))
+
+    def learn(self, texts: pa.StringArray) -> None:
+        """Describe those that are new among all that the library remembers."""
+        new = pl.Series(texts.slice(self.count), dtype=pl.String())
+        self.count, self.size = len(texts), int(texts.nbytes)
+        if not new.is_empty():
+            self._described = pl.concat([self._described, pl.DataFrame(users(new, self._privacy))], rechunk=True)
+
+    def columns(self, numbers: Codes) -> list[pl.Series]:
+        """Columns for rows with these users, -1 for none."""
+        return self._described.select(pl.all().gather(_positions(numbers))).get_columns() if self.count else []
 
 
 class _Distinct:
