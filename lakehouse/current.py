@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 import lakehouse
 from lakehouse.catalog import catalog_errors, find_table, open_catalog
 from lakehouse.datasets.base import Dataset, View
-from lakehouse.ledger import ledger_root
+from lakehouse.ledger import LOAD_REPORTS, ledger_root
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, storage_errors
 
@@ -61,7 +61,7 @@ def publish_dataset(settings: Settings, dataset: Dataset) -> None:
         StorageError, CatalogError, QueryError.
     """
     catalog, store = open_catalog(settings), Store(settings)
-    for name in (dataset.name, *(rollup.name for rollup in dataset.rollups)):
+    for name in (dataset.name, *(rollup.name for rollup in dataset.rollups), LOAD_REPORTS):
         table = find_table(catalog, settings, name)
         if table is not None:
             publish_current(store, table)

@@ -9,7 +9,7 @@ found by stands in columns of its own, so that only those that are asked for are
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -34,6 +34,8 @@ PAYLOAD_GROUP = 2048
 """Records whose payloads are decoded together when that of one is asked for."""
 TRAIL_CHARACTERS, TRAIL_CHECKPOINTS = 8, 12
 """Characters of each checkpoint that say which records are worth decoding, and checkpoints: up to 64 KiB of the input."""
+LOAD_REPORTS = "load_reports"
+"""Table that tells SQL engines of the loads in all ledgers."""
 LOADS_KEPT = 10_000
 """Load records kept, one a commit; older ones are dropped."""
 
@@ -116,6 +118,7 @@ class LoadRecord:
         at: ISO time of the commit, UTC.
         days: days whose rows changed.
         inputs: ids of the inputs that were added, grown or taken out.
+        rows_by_site: rows added, by site.
     """
 
     id: str
@@ -127,6 +130,7 @@ class LoadRecord:
     rows_removed: int = 0
     rejects: int = 0
     code_version: str = ""
+    rows_by_site: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from lakehouse.observer import Observer, SilentObserver
 from lakehouse.privacy_key import read_key
 from lakehouse.rejects import RejectWriter
 from lakehouse.removal import Removal, remove_rows
+from lakehouse.reports import update_reports
 from lakehouse.rollups import update_rollups
 from lakehouse.seen import Seen, SeenInputs
 from lakehouse.settings import Settings
@@ -144,6 +145,7 @@ class Loader:
     def _update_rollups(self) -> None:
         try:
             update_rollups(self._settings, self._dataset)
+            update_reports(self._settings, self._dataset)
         except LakehouseError as error:
             raise type(error)(
                 f"the rows are loaded, but their rollups are not up to date yet: {error}; the next load will try again, "

@@ -1,6 +1,6 @@
 """Commit one load, exactly once: against rivals, and when the catalog's answer is lost (docs/exactly-once.md)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Never
@@ -225,7 +225,15 @@ class LoadCommitter:
             rows_removed=attempt.removed.total,
             rejects=sum(outcome.known_rejects + outcome.unknown_rejects for outcome in changed),
             code_version=lakehouse.__version__,
+            rows_by_site=_rows_by_site(changed),
         )
+
+
+def _rows_by_site(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for outcome in outcomes:
+        rows[outcome.site] = rows.get(outcome.site, 0) + outcome.rows
+    return rows
 
 
 def _concerns(record: InputRecord, outcome: Outcome) -> bool:

@@ -18,7 +18,7 @@ from lakehouse.current import publish_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.errors import CatalogError
 from lakehouse.intents import Intent, Intents, discard_load
-from lakehouse.ledger import Changes, Ledger, LoadRecord, ledger_root, read_ledger
+from lakehouse.ledger import LOAD_REPORTS, Changes, Ledger, LoadRecord, ledger_root, read_ledger
 from lakehouse.ledger_commit import commit_with_ledger
 from lakehouse.settings import Settings
 from lakehouse.storage import TEMPORARY, Store, storage_errors
@@ -53,7 +53,7 @@ def clean_up(settings: Settings, dataset: Dataset, older_than: timedelta = GRACE
     """
     # First, since it may still name a metadata file that is superseded and about to be deleted.
     publish_dataset(settings, dataset)
-    names = (dataset.name, *(rollup.name for rollup in dataset.rollups))
+    names = (dataset.name, *(rollup.name for rollup in dataset.rollups), LOAD_REPORTS)
     done = [_clean_up_table(settings, name, older_than) for name in names]
     return Cleaned(
         tuple(load for cleaned in done for load in cleaned.loads),

@@ -67,6 +67,19 @@ class RejectWriter:
                 self._sink.close()
 
 
+def reasons_of_load(io: FileIO, ledger_root: str, load_id: str) -> list[tuple[str, str, int]]:
+    """Site, reason and number of the lines that a load rejected; none once its file is cleaned up; raises StorageError."""
+    path = f"{ledger_root}/rejects/{load_id}.parquet"
+    with storage_errors(f"reading {path}"):
+        found = io.new_input(path)
+        if not found.exists():
+            return []
+        with found.open() as stream:
+            table = pq.read_table(pa.BufferReader(stream.read()), columns=["site", "reason"])
+    counted = pl.DataFrame(pl.from_arrow(table)).group_by("site", "reason").len().sort("site", "reason")
+    return [(site, reason, rejects) for site, reason, rejects in counted.iter_rows()]
+
+
 def read_rejects(ledger: Ledger, io: FileIO, input_ids: Iterable[str] | None = None) -> pl.DataFrame:
     """Rejects of the inputs that are loaded, ordered by input and line.
 

@@ -6,40 +6,35 @@ between a load and its rollups so leaves days that are known to be due.
 
 import hashlib
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cache
 
 import duckdb
 import polars as pl
 from pyiceberg.catalog import Catalog
-from pyiceberg.manifest import DataFile, ManifestContent
+from pyiceberg.manifest import ManifestContent
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-import lakehouse
 from lakehouse.catalog import ensure_table, find_table, open_catalog, rollup_columns
 from lakehouse.commit import (
     OWN_FILE,
     CommitAnswerLostError,
     CommitRaceError,
-    StagedFiles,
     partition_day,
 )
 from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
+from lakehouse.derived import ledger_of, replace_days
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import QueryError
-from lakehouse.intents import Intents, discard_load
-from lakehouse.ledger import Changes, Ledger, LoadRecord, ledger_root, read_ledger
-from lakehouse.ledger_commit import commit_with_ledger
+from lakehouse.ledger import Ledger
 from lakehouse.live import live_files, manifest_of_days
 from lakehouse.settings import Settings
-from lakehouse.stage import PartitionWriter
-from lakehouse.storage import Store, storage_errors, uses_s3
+from lakehouse.storage import Store, uses_s3
 
 SEQUENCE = "lakehouse.rollup-sequence"
 DEFINITION = "lakehouse.rollup-definition"
@@ -106,20 +101,16 @@ def _update(
         with attempt:
             source = find_table(catalog, settings, dataset.name)
             assert source is not None, "tables are never dropped by this package"
-            source_ledger = _ledger(source)
+            source_ledger = ledger_of(source)
             target = target.refresh()
             due = None if rebuild else _due(source_ledger, target, rollup)
             if due is not None and not due and int(target.properties.get(SEQUENCE, "-1")) >= source_ledger.sequence:
                 return Updated(rollup.name, ())
             days = sorted(_all_days(source, target) if due is None else due)
-            _replace_days(store, source, source_ledger.sequence, target, rollup, days, connect)
+            properties = {SEQUENCE: str(source_ledger.sequence), DEFINITION: definition_digest(rollup)}
+            replace_days(store, target, columns, days, _aggregate(connect, source, rollup, days) if days else (), properties)
             return Updated(rollup.name, tuple(days))
     raise AssertionError("unreachable")
-
-
-def _ledger(table: Table) -> Ledger:
-    with storage_errors("reading the ledger"):
-        return read_ledger(table.io, table.location(), table.properties)
 
 
 def _due(source: Ledger, target: Table, rollup: Rollup) -> set[date] | None:
@@ -140,63 +131,6 @@ def _all_days(source: Table, target: Table) -> set[date]:
     return {partition_day(data_file) for table in (source, target) for data_file in live_files(table, lambda _: True)}
 
 
-def _replace_days(
-    store: Store, source: Table, sequence: int, target: Table, rollup: Rollup, days: list[date], connect: Connect
-) -> None:
-    """Compute days and commit them in place of what the rollup held of them."""
-    wanted = set(days)
-    old: dict[str, DataFile] = {
-        data_file.file_path: data_file
-        for data_file in live_files(target, lambda data_file: partition_day(data_file) in wanted, manifest_of_days(wanted))
-    }
-    load_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
-    staged = StagedFiles(target, load_id)
-    intents = Intents(store, ledger_root(target.location()))
-    with storage_errors(f"writing {target.location()}"):
-        intents.declare(load_id, staged.folder)
-    columns = rollup_columns(rollup.columns)
-    submitted = False
-
-    def about_to_publish() -> None:
-        nonlocal submitted
-        submitted = True
-
-    try:
-        with PartitionWriter(target, columns, staged, partition_by=("date",)) as writer:
-            for rows in _aggregate(connect, source, rollup, days) if days else ():
-                writer.write(rows)
-        store.sync([stored.path for stored in store.files(staged.folder)])
-        record = LoadRecord(
-            load_id,
-            "rollup",
-            datetime.now(UTC).isoformat(timespec="seconds"),
-            days=tuple(day.isoformat() for day in days),
-            rows_added=staged.rows,
-            rows_removed=sum(data_file.record_count for data_file in old.values()),
-            code_version=lakehouse.__version__,
-        )
-        commit_with_ledger(
-            store,
-            target,
-            _ledger(target),
-            Changes(record),
-            load_id,
-            staged=staged if staged.files else None,
-            deleted=old,
-            properties={SEQUENCE: str(sequence), DEFINITION: definition_digest(rollup)},
-            before_publish=about_to_publish,
-        )
-    except CommitRaceError:
-        discard_load(store, intents, target, load_id)
-        raise
-    except BaseException:
-        # After the catalog was asked, the files stay for a clean-up: they may have been committed.
-        if not submitted:
-            discard_load(store, intents, target, load_id)
-        raise
-    intents.withdraw(load_id)
-
-
 def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]) -> Iterator[pl.DataFrame]:
     """The rollup's rows for the given days, from one snapshot of the dataset's table."""
     name = source.name()[-1]
@@ -206,7 +140,7 @@ def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]
         chosen = days[start : start + DAYS_PER_QUERY]
         listed = ", ".join(f"DATE '{day}'" for day in chosen)
         own_files = _own_files(source, set(chosen))
-        rows = engine.files_sql(source, own_files, _simple_columns(source, query)) if own_files else engine.scan_sql(source)
+        rows = engine.files_sql(source, own_files, _named_columns(source, query)) if own_files else engine.scan_sql(source)
         connection = connect(not own_files)
         try:
             connection.execute(
@@ -254,7 +188,7 @@ def _without_zone(source: Table, query: str) -> str:
     return f"REPLACE ({replaced})" if replaced else ""
 
 
-def _simple_columns(source: Table, query: str) -> set[str]:
-    """Columns that a query may name, but for lists."""
+def _named_columns(source: Table, query: str) -> set[str]:
+    """Columns that a query may name."""
     words = {"date", *re.findall(r"\w+", query)}
-    return {field.name for field in source.schema().fields if field.name in words and field.field_type.is_primitive}
+    return {field.name for field in source.schema().fields if field.name in words}

@@ -7,6 +7,7 @@ from lakehouse.catalog import catalog_errors, ensure_table, open_catalog, rollup
 from lakehouse.datasets import dataset_names, get_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.engines import trino as engine
+from lakehouse.reports import ensure_reports
 from lakehouse.settings import Settings
 
 
@@ -23,6 +24,7 @@ def make_views(settings: Settings) -> list[str]:
     connection = engine.connect(settings)
     datasets = [get_dataset(name, settings.datasets_folder) for name in dataset_names(settings.datasets_folder)]
     made = []
+    ensure_reports(open_catalog(settings), settings)
     for dataset in datasets:
         _ensure_tables(settings, dataset)
         for view in dataset.views:

@@ -169,10 +169,12 @@ def rollups(
     json: JsonOption = False,
 ) -> None:
     """Bring rollups up to date; loads do so themselves."""
+    from lakehouse.reports import update_reports
     from lakehouse.rollups import update_rollups
 
     settings = load_settings()
     updated = update_rollups(settings, get_dataset(dataset, settings.datasets_folder), rebuild)
+    update_reports(settings, get_dataset(dataset, settings.datasets_folder))
     if json:
         print_json([asdict(rollup) for rollup in updated])
     else:

@@ -99,7 +99,7 @@ def files_sql(table: Table, paths: Sequence[str], columns: Collection[str]) -> s
     Args:
         table: whose current schema holds.
         paths: of data files that no delete file concerns and that hold all columns, partition columns too.
-        columns: of simple types.
+        columns: those wanted; where a file has one not, it is null.
     """
     kinds = {field: quote(_duckdb_type(str(field.field_type))) for field in table.schema().fields if field.name in columns}
     fields = ", ".join(

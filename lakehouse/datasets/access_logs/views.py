@@ -6,7 +6,9 @@ number, whose bits are uniform: 11 bits choose one of 2,048 registers, of 32 fur
 counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visitors linear counting is closer still.
 """
 
+from lakehouse.datasets.access_logs.services import LAYERS, ROLES, SERVICES_DAILY
 from lakehouse.datasets.base import Column, Rollup, View
+from lakehouse.datasets.coverage import coverage_view
 
 REGISTERS = 2048
 _SITE = Column("site", "string", "Site that the inputs were loaded for.")
@@ -100,7 +102,7 @@ VISITORS_HOURLY = Rollup(
     portable=True,
 )  # fmt: skip
 
-ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY)
+ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY, SERVICES_DAILY)
 
 _DAY = "CAST(hour AT TIME ZONE '{zone}' AS date)"
 _MONTH = f"CAST(date_trunc('month', {_DAY}) AS date)"
@@ -246,6 +248,9 @@ LATENCY = View(
 VIEWS = (
     TRAFFIC,
     LATENCY,
+    LAYERS,
+    ROLES,
+    coverage_view("access_logs", "hits"),
     _totals("access_logs_daily", "Hits and bytes a day of the table's time zone.", _DAY, "day"),
     _totals("access_logs_monthly", "Hits and bytes a month of the table's time zone.", _MONTH, "month"),
     _latency("access_logs_latency_daily", "Response times a day: percentiles within 1 %.", _DAY, "day"),

@@ -1,6 +1,7 @@
 """Views and the rollup of the dataset, in Trino's dialect."""
 
 from lakehouse.datasets.base import Column, Rollup, View
+from lakehouse.datasets.coverage import coverage_view
 
 # Divisions (the first two digits) of the 21 sections of NAF rev. 2, which are those of NACE rev. 2 and ISIC rev. 4.
 _SECTIONS = {
@@ -126,6 +127,30 @@ VIEWS = (
         SELECT date, site, level, code, CAST(sum(requests) AS bigint) AS requests FROM leveled GROUP BY date, site, level, code
         """,
     ),
+    View(
+        "api_logs_code_tree",
+        "Requests a day by best code, each with its place in the nomenclature (NAF rev. 2): section, division, group and class.",
+        f"""
+        WITH codes AS (
+            SELECT date, site, endpoint, upper(replace(trim(code), '.', '')) AS digits, CAST(sum(requests) AS bigint) AS requests
+            FROM api_logs_hourly
+            WHERE code IS NOT NULL
+            GROUP BY 1, 2, 3, 4
+        )
+        SELECT
+            date,
+            site,
+            endpoint,
+            coalesce(CASE {_SECTION} END, '?') AS section,
+            substr(digits, 1, 2) AS division,
+            substr(digits, 1, 3) AS code_group,
+            substr(digits, 1, 4) AS class,
+            digits AS code,
+            requests
+        FROM codes
+        """,
+    ),
+    coverage_view("api_logs", "requests"),
     View(
         "api_logs_last_20_days",
         "Every column of the requests of the last 20 days that have any.",

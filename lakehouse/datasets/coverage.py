@@ -1,0 +1,34 @@
+"""A view that shows which days have no rows, for any dataset with an hourly rollup."""
+
+from lakehouse.datasets.base import View
+
+
+def coverage_view(dataset: str, count: str) -> View:
+    """Rows of every day from a site's first to the newest day of all sites, days without any included.
+
+    Args:
+        dataset: with a rollup `<dataset>_hourly`.
+        count: the rollup's column that counts rows.
+    """
+    return View(
+        f"{dataset}_coverage",
+        "Rows a UTC day, from a site's first day to the newest of all sites; missing is 1 for a day without any.",
+        f"""
+        WITH present AS (
+            SELECT date, site, CAST(sum({count}) AS bigint) AS n FROM {dataset}_hourly GROUP BY date, site
+        ), spans AS (
+            SELECT site, min(date) AS first_day, (SELECT max(date) FROM present) AS last_day FROM present GROUP BY site
+        ), expected AS (
+            SELECT spans.site, CAST(date_add('day', days.number, spans.first_day) AS date) AS date
+            FROM spans
+            CROSS JOIN UNNEST(sequence(0, date_diff('day', spans.first_day, spans.last_day))) AS days(number)
+        )
+        SELECT
+            expected.date,
+            expected.site,
+            coalesce(present.n, 0) AS row_count,
+            CASE WHEN present.n IS NULL THEN 1 ELSE 0 END AS missing
+        FROM expected
+        LEFT JOIN present ON present.date = expected.date AND present.site = expected.site
+        """,
+    )

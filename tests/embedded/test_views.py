@@ -1,0 +1,48 @@
+"""Views of services, layers, roles and missing days over rows that are known."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from lakehouse.datasets.access_logs import DATASET
+from lakehouse.reading import Reader
+from tests.support.home import Home
+
+pytestmark = pytest.mark.embedded
+
+
+def line(day: int, url: str, user: str = "-", status: int = 200) -> str:
+    return f'10.0.0.1 - {user} [{day:02d}/Mar/2026:05:30:00 +0000] "GET {url} HTTP/1.1" {status} 10 "-" "QGIS"\n'
+
+
+MAP = "/geoserver/ows?service=WMS&request=GetMap&layers=" + quote("a:roads,a:rivers")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path, DATASET)
+    first = [line(1, MAP), line(1, MAP, "u|ORG|R1,R2", 500), line(1, "/about"), line(4, "/geonetwork/srv/api/records/abc-1")]
+    home.load(home.write("a.log", "".join(first).encode()), site="a")
+    home.load(home.write("b.log", line(3, "/about").encode()), site="b")
+    return home
+
+
+def test_each_layer_and_each_role_counts(home: Home) -> None:
+    with Reader(home.settings).connect() as connection:
+        layers = connection.execute(
+            "SELECT service, request, workspace, layer, hits, bytes FROM access_logs_layers ORDER BY layer"
+        )
+        assert layers.fetchall() == [("WMS", "GetMap", "a", f"a:{name}", 2, 20) for name in ("rivers", "roads")]
+        roles = connection.execute("SELECT org, role, hits FROM access_logs_roles ORDER BY role").fetchall()
+        assert roles == [("ORG", "R1", 1), ("ORG", "R2", 1)]
+        services = "SELECT sum(hits), sum(failed), count(record_uuid) FROM access_logs_services_daily"
+        assert connection.execute(services).fetchone() == (3, 1, 1)
+
+
+def test_days_without_rows_are_missing_up_to_the_newest_of_all_sites(home: Home) -> None:
+    with Reader(home.settings).connect() as connection:
+        found = connection.execute(
+            "SELECT site, day(date), row_count, missing FROM access_logs_coverage ORDER BY site, date"
+        ).fetchall()
+    assert found == [("a", 1, 3, 0), ("a", 2, 0, 1), ("a", 3, 0, 1), ("a", 4, 1, 0), ("b", 3, 1, 0), ("b", 4, 0, 1)]
