@@ -14,6 +14,8 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 CARGO := $(shell command -v cargo 2>/dev/null)
 NATIVE := lakehouse/liblakehouse_native.$(if $(filter Darwin,$(shell uname -s)),dylib,so)
 SOURCES := lakehouse tests $(wildcard benchmarks images)
+SERVE = tables="$$($(BIN)/python superset/sample.py)" && exec env DASHBOARDS_TABLES="$$tables" \
+	DASHBOARDS_STATE="$${DASHBOARDS_STATE:-$$tables/../../superset}" $(SUPERSET)/bin/python superset/serve.py
 # Checked for style only: what they import lives in Superset's environment.
 STYLED := $(SOURCES) superset
 
@@ -21,7 +23,7 @@ STYLED := $(SOURCES) superset
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo superset test test-superset test-cluster test-long lint format native native-or-slow charts-docs images up down docs bench lock clean
+.PHONY: help demo superset superset-check superset-export test test-superset test-cluster test-long lint format native native-or-slow charts-docs images up down docs bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## Print this list
@@ -31,8 +33,13 @@ demo: $(VENV)/.runtime ## Load sample logs of three sites and fourteen days, que
 	@$(BIN)/python -m lakehouse.demo
 
 superset: $(SUPERSET)/.installed ## Serve the dashboards over the lakehouse folder (LAKEHOUSE_HOME, else the demo's, with sample data)
-	@tables="$$($(BIN)/python superset/sample.py)" && exec env DASHBOARDS_TABLES="$$tables" \
-		DASHBOARDS_STATE="$${DASHBOARDS_STATE:-$$tables/../../superset}" $(SUPERSET)/bin/python superset/serve.py
+	@$(SERVE)
+
+superset-check: $(SUPERSET)/.installed ## Say what differs between the dashboards' files and Superset
+	@$(SERVE) check
+
+superset-export: $(SUPERSET)/.installed ## Write what was changed in the browser into the dashboards' files
+	@$(SERVE) export
 
 test: lint ## Run all tests that need no cluster: linters, types, pytest with warnings as errors, coverage
 	$(BIN)/python -m pytest -W error -m "not long" --cov --cov-report=term --numprocesses 2 --dist loadscope $(PYTEST_ARGS)
@@ -57,7 +64,7 @@ native: $(NATIVE) ## Build the compiled parser of access logs (needs Rust); load
 	cargo test --manifest-path native/Cargo.toml --locked --quiet
 
 test-superset: $(VENV)/.dev $(SUPERSET)/.installed ## Run the tests of the dashboards, in a real browser (Debian's chromium)
-	$(BIN)/python -m pytest -W error tests/browser $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -W error -m "not long" tests/browser $(PYTEST_ARGS)
 
 test-cluster: $(VENV)/.dev ## Run the tests of the charts on a real Kubernetes: KUBECONFIG's, or a node made for them
 	$(BIN)/python -m pytest -W error -m "not long" -s tests/cluster $(PYTEST_ARGS)

@@ -12,6 +12,7 @@ from typing import Any
 
 import backoff
 import flask_migrate
+from access import apply_access, read_users
 from asset_files import AssetError, dump, for_engine, read_assets
 from sqlalchemy import create_engine
 from sqlalchemy.engine.url import make_url
@@ -30,13 +31,16 @@ def main() -> int:
     """Migrate, make the administrator, import; returns an exit code."""
     try:
         engine = os.environ.get("DASHBOARDS_ENGINE", "duckdb")
+        users = read_users(os.environ.get("DASHBOARDS_USERS"))
         contents = {path: for_engine(content, engine) for path, content in read_assets(Path(sys.argv[1])).items()}
     except AssetError as error:
         print(f"superset: {error}", file=sys.stderr)
         return 1
     app = create_app()
     with app.app_context():
-        from superset import appbuilder, security_manager
+        from superset.connectors.sqla.models import SqlaTable
+
+        from superset import appbuilder, db, security_manager
 
         flask_migrate.upgrade(directory=str(Path(superset.__file__).parent / "migrations"))
         appbuilder.add_permissions(update_perms=True)
@@ -49,6 +53,12 @@ def main() -> int:
             if path.startswith("databases/"):
                 _wait_for(content, app.config["DB_CONNECTION_MUTATOR"])
         imported, removed = import_assets(contents, admin)
+        ours = db.session.query(SqlaTable).filter(SqlaTable.external_url.startswith(MARK)).all()
+        try:
+            apply_access(users, ours)
+        except AssetError as error:
+            print(f"superset: {error}", file=sys.stderr)
+            return 1
         print(f"{imported} charts, dashboards and datasets imported, {removed} removed")
     return 0
 
@@ -83,8 +93,11 @@ def import_assets(contents: dict[str, Any], user: object) -> tuple[int, int]:
 def _with_chart_ids(content: Any) -> Any:
     """Give the charts of a dashboard the numbers that the import wants, and replaces: the files know charts by UUID only."""
     charts = [cell for cell in content.get("position", {}).values() if isinstance(cell, dict) and cell.get("type") == "CHART"]
-    for number, cell in enumerate(charts, 1):
-        cell["meta"]["chartId"] = number
+    numbers = {cell["meta"]["uuid"]: number for number, cell in enumerate(charts, 1)}
+    for cell in charts:
+        cell["meta"]["chartId"] = numbers[cell["meta"]["uuid"]]
+    for native_filter in content.get("metadata", {}).get("native_filter_configuration", []):
+        native_filter["scope"]["excluded"] = [numbers[chart] for chart in native_filter["scope"]["excluded"]]
     return content
 
 

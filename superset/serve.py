@@ -1,7 +1,7 @@
 """Superset on DuckDB over the tables of DASHBOARDS_TABLES, on this machine: prepares what has changed, then serves until Ctrl-C.
 
-What must survive lies in DASHBOARDS_STATE: Superset's own database, caches, and `secrets.json`, which only its owner can
-read and which is made once.
+What must survive lies in DASHBOARDS_STATE: Superset's own database, caches, and `secrets.json` and `passwords.json`, which only
+their owner can read and which are made once. `serve.py check` and `serve.py export` compare with the files instead of serving.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ import urllib.request
 from pathlib import Path
 
 import backoff
+from access import read_users
+from asset_files import AssetError
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable
@@ -39,6 +41,19 @@ def main() -> int:
     }
     environment.pop("FLASK_APP", None)
     (state / "tmp").mkdir(exist_ok=True)
+    if sys.argv[1:]:
+        command = [PYTHON, str(HERE / "changes.py"), sys.argv[1], str(HERE / "assets")]
+        return subprocess.run(command, env=environment, cwd=state, stderr=subprocess.DEVNULL).returncode
+    users = os.environ.get("DASHBOARDS_USERS", "")
+    try:
+        _add_passwords(state / "passwords.json", [user.name for user in read_users(users)])
+    except AssetError as error:
+        print(f"superset: {error}", file=sys.stderr)
+        return 1
+    environment |= {
+        "DASHBOARDS_USERS": users and str(Path(users).resolve()),
+        "DASHBOARDS_PASSWORDS": str(state / "passwords.json"),
+    }
     confined = [PYTHON, str(HERE / "confine.py"), f"{state}:/dev/shm"]
     if not _prepare(state, confined, {**environment, "DASHBOARDS_ADMIN_PASSWORD": keys["admin_password"]}):
         return 1
@@ -73,13 +88,26 @@ def _secrets(path: Path) -> dict[str, str]:
     """The secrets of this installation, made when there are none yet; raises OSError."""
     if not path.exists():
         names = ("secret_key", "guest_token_secret", "async_queries_secret", "admin_password")
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump({name: secrets.token_urlsafe(18 if name == "admin_password" else 42) for name in names}, stream, indent=1)
-        partial.replace(path)
+        _keep(path, {name: secrets.token_urlsafe(18 if name == "admin_password" else 42) for name in names})
     found: dict[str, str] = json.loads(path.read_text())
     return found
+
+
+def _add_passwords(path: Path, names: list[str]) -> None:
+    """Give users a password who have none yet; raises OSError."""
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    new = {name: secrets.token_urlsafe(18) for name in names if name not in known}
+    if new:
+        _keep(path, known | new)
+
+
+def _keep(path: Path, content: dict[str, str]) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        json.dump(content, stream, indent=1)
+    partial.replace(path)
 
 
 def _prepare(state: Path, confined: list[str], environment: dict[str, str]) -> bool:
@@ -87,6 +115,8 @@ def _prepare(state: Path, confined: list[str], environment: dict[str, str]) -> b
     digest = hashlib.sha256()
     for path in sorted([HERE / "requirements.lock", *HERE.glob("*.py"), *(HERE / "assets").rglob("*.yaml")]):
         digest.update(f"{path.relative_to(HERE)}\0".encode() + path.read_bytes())
+    if environment["DASHBOARDS_USERS"]:
+        digest.update(Path(environment["DASHBOARDS_USERS"]).read_bytes())
     stamp = state / "prepared"
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return True

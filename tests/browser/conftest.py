@@ -16,6 +16,13 @@ REPOSITORY = Path(__file__).parents[2]
 PYTHON = REPOSITORY / ".venv-superset" / "bin" / "python"
 
 
+USERS = """
+- {name: roxane, role: viewer, sites: [rennes]}
+- {name: nobody, role: viewer, sites: ["it's nowhere"]}
+- {name: otto, role: analyst}
+"""
+
+
 @dataclass(frozen=True)
 class Dashboards:
     """A running Superset: its address, its administrator's password, and the home and tables of the lakehouse below it."""
@@ -25,6 +32,11 @@ class Dashboards:
     home: Path
     tables: Path
     state: Path
+
+    def password_of(self, user: str) -> str:
+        """Of somebody in `USERS`."""
+        passwords: dict[str, str] = json.loads((self.state / "passwords.json").read_text())
+        return passwords[user]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,7 +59,12 @@ def dashboards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboards]
     environment = {**os.environ, "LAKEHOUSE_HOME": str(home), "DASHBOARDS_PORT": str(port)}
     sample = [sys.executable, str(REPOSITORY / "superset" / "sample.py")]
     tables = subprocess.run(sample, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    environment |= {"DASHBOARDS_TABLES": tables, "DASHBOARDS_STATE": str(state)}
+    (home / "users.yaml").write_text(USERS)
+    environment |= {
+        "DASHBOARDS_TABLES": tables,
+        "DASHBOARDS_STATE": str(state),
+        "DASHBOARDS_USERS": str(home / "users.yaml"),
+    }
     log = home / "serve.log"
     with open(log, "w") as stream:
         command = [str(PYTHON), str(REPOSITORY / "superset" / "serve.py")]

@@ -1,5 +1,6 @@
 """Superset as a person sees it: a real Chromium, driven by Playwright."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 CHROMIUM_OPTIONS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -78,9 +79,20 @@ def problems(page: Page) -> list[str]:
     return [text[:300] for text in found.all_inner_texts()]
 
 
+def number(text: str) -> float:
+    """What a tile says, without thousands separators, in units and not in percent."""
+    plain = text.replace(",", "")
+    return float(plain.removesuffix("%")) / 100 if plain.endswith("%") else float(plain)
+
+
+def tile_of(page: Page, title: str) -> Locator:
+    """The place of the number on a tile."""
+    holder = page.locator("[data-test=dashboard-component-chart-holder]").filter(
+        has=page.locator("[data-test=editable-title]", has_text=re.compile(f"^{re.escape(title)}$"))
+    )
+    return holder.locator(".header-line").first
+
+
 def tile(page: Page, title: str) -> str:
     """The number on a tile."""
-    holder = page.locator("[data-test=dashboard-component-chart-holder]").filter(
-        has=page.locator("[data-test=editable-title]", has_text=title)
-    )
-    return holder.locator(".header-line").first.inner_text().strip()
+    return tile_of(page, title).inner_text().strip()

@@ -1,5 +1,6 @@
-"""The dashboard Web traffic, as a person sees it: drawn, true, and up to date after a load."""
+"""The dashboards, as a person sees them: drawn, true, and up to date after a load."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,14 +8,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Dashboards
-from tests.browser.pages import browser_page, log_in, open_dashboard, problems, tile
+from tests.browser.pages import DRAWN, browser_page, log_in, number, open_dashboard, problems, tile, tile_of, wait_until_drawn
 
 pytestmark = pytest.mark.browser
-CHARTS = 15
+ASSETS = Path(__file__).parents[2] / "superset" / "assets"
+CHARTS = {
+    path.stem.replace("_", "-"): len(list((ASSETS / "charts" / path.stem).glob("*.yaml")))
+    for path in sorted((ASSETS / "dashboards").glob("*.yaml"))
+}
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+FIRST_DAY = YESTERDAY - timedelta(days=18)
+"""Of the last 20, today included."""
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 
@@ -40,26 +47,54 @@ def between(first: str, last: str) -> str:
     return f"?native_filters=(NATIVE_FILTER-time:{data})"
 
 
-def number(text: str) -> int:
-    return int(text.replace(",", ""))
+TILES = {
+    "web-traffic": {
+        "Hits": f"select count(*) from access_logs where date >= date '{FIRST_DAY}'",
+        "Daily visitors": f"select sum(visitors) from access_logs_visitors_daily where day >= date '{FIRST_DAY}'",
+    },
+    "geo-services": {
+        "Service requests": f"select count(*) from access_logs where service is not null and date >= date '{FIRST_DAY}'",
+        "Downloads": f"select count(*) from access_logs where is_download and date >= date '{FIRST_DAY}'",
+        "Organisations": f"select count(distinct org) from access_logs where date >= date '{FIRST_DAY}'",
+    },
+    "classification-api": {
+        "Requests": f"select count(*) from api_logs where date >= date '{FIRST_DAY}'",
+        "Coded automatically": "select round(avg(case when confidence >= 0.8 and code is not null then 1 else 0 end), 3) "
+        f"from api_logs where date >= date '{FIRST_DAY}'",
+    },
+    "lakehouse-health": {
+        "Loads": "select count(*) from loads where kind = 'load'",
+        "Rows loaded": "select sum(rows_added) from loads",
+        "Rejects": "select count(*) from rejects",
+        "Missing days": "select sum(missing) from access_logs_coverage",
+    },
+}
+"""What numbers on the dashboards are in SQL over the rows."""
 
 
-def test_every_chart_is_drawn_and_true(dashboards: Dashboards, page: Page) -> None:
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS)
+@pytest.mark.parametrize("slug", CHARTS)
+def test_every_chart_is_drawn_and_true(dashboards: Dashboards, page: Page, slug: str) -> None:
+    open_dashboard(page, dashboards.address, slug, CHARTS[slug])
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / "web_traffic.png", full_page=True)
+    page.screenshot(path=SCREENSHOTS / f"{slug}.png", full_page=True)
     assert problems(page) == []
-    first = YESTERDAY - timedelta(days=18)  # 20 days with today
-    hits = dashboards.sql(f"select count(*) hits from access_logs where date >= date '{first}'")[0]["hits"]
-    assert number(tile(page, "Hits")) == hits
-    query = f"select cast(sum(visitors) as bigint) visitors from access_logs_visitors_daily where day >= date '{first}'"
-    visitors = dashboards.sql(query)[0]["visitors"]
-    assert number(tile(page, "Daily visitors")) == visitors
+    for title, query in TILES[slug].items():
+        (expected,) = dashboards.sql(query)[0].values()
+        assert number(tile(page, title)) == float(str(expected)), title
+
+
+def test_a_click_filters_the_other_charts(dashboards: Dashboards, page: Page) -> None:
+    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+    page.locator("[data-test=dashboard-component-chart-holder] td", has_text=re.compile("^geoserver$")).first.click()
+    wait_until_drawn(page, CHARTS["web-traffic"])
+    condition = f"application = 'geoserver' and date >= date '{FIRST_DAY}'"
+    (hits,) = dashboards.sql(f"select count(*) from access_logs where {condition}")[0].values()
+    expect(tile_of(page, "Hits")).to_have_text(f"{hits:,}", timeout=DRAWN)
 
 
 def test_a_filter_on_days(dashboards: Dashboards, page: Page) -> None:
     days = between(str(YESTERDAY - timedelta(days=2)), str(YESTERDAY))
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS, days)
+    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
     assert problems(page) == []
     condition = f"date >= date '{YESTERDAY - timedelta(days=2)}' and date < date '{YESTERDAY}'"
     hits = dashboards.sql(f"select count(*) hits from access_logs where {condition}")[0]["hits"]
@@ -68,7 +103,9 @@ def test_a_filter_on_days(dashboards: Dashboards, page: Page) -> None:
 
 def test_percentiles_are_those_of_the_package(dashboards: Dashboards, page: Page) -> None:
     day = str(YESTERDAY)
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS, between(day, str(YESTERDAY + timedelta(days=1))))
+    open_dashboard(
+        page, dashboards.address, "web-traffic", CHARTS["web-traffic"], between(day, str(YESTERDAY + timedelta(days=1)))
+    )
     row = dashboards.sql(
         "with b as (select middle_ms, sum(hits) hits from access_logs_latency "
         f"where day = date '{day}' group by 1), c as (select middle_ms, sum(hits) over (order by middle_ms) running, "
@@ -79,7 +116,7 @@ def test_percentiles_are_those_of_the_package(dashboards: Dashboards, page: Page
 
 def test_a_load_shows_without_a_restart(dashboards: Dashboards, page: Page, tmp_path: Path) -> None:
     days = between(str(YESTERDAY - timedelta(days=1)), str(YESTERDAY + timedelta(days=1)))
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS, days)
+    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
     before = number(tile(page, "Hits"))
     log = tmp_path / "new.log"
     line = f'192.0.2.7 - - [{YESTERDAY:%d/%b/%Y}:10:00:00 +0000] "GET /new HTTP/1.1" 200 10 "-" "curl/8"\n'
@@ -88,5 +125,5 @@ def test_a_load_shows_without_a_restart(dashboards: Dashboards, page: Page, tmp_
     subprocess.run(command, env=dashboards.environment, check=True, stdout=subprocess.DEVNULL)
     # The same rows in another range: the answer is not in the cache.
     days = between(str(YESTERDAY - timedelta(days=1)), str(YESTERDAY + timedelta(days=2)))
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS, days)
+    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
     assert number(tile(page, "Hits")) == before + 7

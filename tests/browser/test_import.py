@@ -1,6 +1,7 @@
-"""The import may run again, doubles nothing, and removes only what came from files that are gone."""
+"""Files and Superset: an import doubles nothing and removes only what came from files; an export writes what was changed."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -11,36 +12,93 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.browser.api import Api
 from tests.browser.conftest import PYTHON, REPOSITORY, Dashboards
 
 pytestmark = pytest.mark.browser
 SUPERSET = REPOSITORY / "superset"
 CHARTS = len(list((SUPERSET / "assets" / "charts").rglob("*.yaml")))
+TABLES = (
+    "dashboards", "slices", "tables", "dbs", "table_columns", "sql_metrics", "dashboard_slices", "ab_user", "ab_role",
+    "row_level_security_filters", "rls_filter_roles", "rls_filter_tables",
+)  # fmt: skip
 
 
-def run_import(dashboards: Dashboards, assets: Path) -> None:
+def run(dashboards: Dashboards, *command: str, state: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """A program of superset/, as serve.py starts it."""
     environment = {
         **os.environ,
         "DASHBOARDS_TABLES": str(dashboards.tables),
-        "DASHBOARDS_STATE": str(dashboards.state),
+        "DASHBOARDS_STATE": str(state or dashboards.state),
         "DASHBOARDS_ADMIN_PASSWORD": dashboards.password,
+        "DASHBOARDS_USERS": str(dashboards.home / "users.yaml"),
+        "DASHBOARDS_PASSWORDS": str(dashboards.state / "passwords.json"),
         "SUPERSET_CONFIG_PATH": str(SUPERSET / "superset_config.py"),
         "PYTHONPATH": str(SUPERSET),
     }
-    subprocess.run([str(PYTHON), str(SUPERSET / "prepare.py"), str(assets)], env=environment, check=True, capture_output=True)
+    program = [str(PYTHON), str(SUPERSET / command[0]), *command[1:]]
+    return subprocess.run(program, env=environment, capture_output=True, text=True)
 
 
-def count(dashboards: Dashboards) -> dict[str, int]:
-    tables = ("dashboards", "slices", "tables", "dbs", "table_columns", "sql_metrics", "dashboard_slices")
-    with closing(sqlite3.connect(dashboards.state / "superset.db", timeout=30)) as connection:
+def run_import(dashboards: Dashboards, assets: Path, state: Path | None = None) -> None:
+    done = run(dashboards, "prepare.py", str(assets), state=state)
+    assert done.returncode == 0, done.stderr
+
+
+def count(state: Path) -> dict[str, int]:
+    tables = TABLES
+    with closing(sqlite3.connect(state / "superset.db", timeout=30)) as connection:
         return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
 
 
 def test_importing_twice_doubles_nothing(dashboards: Dashboards) -> None:
-    before = count(dashboards)
+    before = count(dashboards.state)
     run_import(dashboards, SUPERSET / "assets")
-    assert count(dashboards) == before
-    assert (before["dashboards"], before["slices"], before["dashboard_slices"], before["dbs"]) == (1, CHARTS, CHARTS, 1)
+    assert count(dashboards.state) == before
+    assert (before["dashboards"], before["slices"], before["dashboard_slices"], before["dbs"]) == (4, CHARTS, CHARTS, 1)
+
+
+@pytest.mark.long
+def test_everything_comes_back_from_the_files(dashboards: Dashboards, tmp_path: Path) -> None:
+    shutil.copy(dashboards.state / "secrets.json", tmp_path)
+    run_import(dashboards, SUPERSET / "assets", state=tmp_path)
+    assert count(tmp_path) == count(dashboards.state)
+
+
+def test_what_was_changed_in_the_browser_is_written_into_the_files_and_nothing_else(
+    dashboards: Dashboards, tmp_path: Path
+) -> None:
+    assets, original = tmp_path / "assets", SUPERSET / "assets"
+    shutil.copytree(original, assets)
+    same = run(dashboards, "changes.py", "check", str(assets))
+    assert same.returncode == 0, same.stdout
+    admin = Api(dashboards, "admin", dashboards.password)
+    charts = admin.get("/api/v1/chart/?q=(page_size:100)").json()["result"]
+    slugs = admin.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]
+    boards = [admin.get(f"/api/v1/dashboard/{found['id']}").json()["result"] for found in slugs]
+    (hits,) = (chart["id"] for chart in charts if chart["slice_name"] == "Hits")
+    try:
+        # As the dialog of the dashboard's properties sends it.
+        (board,) = (found for found in boards if found["slug"] == "geo-services")
+        told = {key: board[key] for key in ("slug", "json_metadata", "css")} | {"dashboard_title": "Maps and data"}
+        assert admin.put(f"/api/v1/dashboard/{board['id']}", told).status_code == 200
+        assert admin.put(f"/api/v1/chart/{hits}", {"slice_name": "All hits"}).status_code == 200
+        differs = run(dashboards, "changes.py", "check", str(assets))
+        assert differs.returncode == 1
+        changed = [line for line in differs.stdout.splitlines() if re.match(r"[+-](?![+-])", line)]
+        assert changed == [
+            "-slice_name: Hits",
+            "+slice_name: All hits",
+            "-dashboard_title: Geo services",
+            "+dashboard_title: Maps and data",
+        ]
+        assert run(dashboards, "changes.py", "export", str(assets)).returncode == 0
+        assert run(dashboards, "changes.py", "check", str(assets)).returncode == 0
+        files = {str(path.relative_to(assets)) for path in assets.rglob("*.yaml")}
+        written = {name for name in files if (assets / name).read_text() != (original / name).read_text()}
+        assert written == {"charts/web_traffic/hits.yaml", "dashboards/geo_services.yaml"}
+    finally:
+        run_import(dashboards, original)
 
 
 def test_a_chart_without_its_file_goes_and_one_made_by_hand_stays(dashboards: Dashboards, tmp_path: Path) -> None:

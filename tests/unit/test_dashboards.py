@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from lakehouse import reports
 from lakehouse.catalog import rollup_columns, table_columns
 from lakehouse.datasets import get_dataset
+from lakehouse.ledger import LOAD_REPORTS
 from superset.asset_files import ENGINES, AssetError, dump, for_engine, read_assets
 
 ASSETS = Path(__file__).parents[2] / "superset" / "assets"
 NAMESPACE = uuid.UUID("5c1d0d3e-3f0a-5a4e-9a62-7f1c2b8d9e10")
 FILES = {path: content for path, content in read_assets(ASSETS).items() if path != "metadata.yaml"}
-UNITS = ("number", "bytes", "percent", "milliseconds", "sum of the distinct")
+UNITS = ("number", "bytes", "percent", "milliseconds", "sum of the distinct", "utc")
 LAST_20_DAYS = 'DATEADD(DATETIME("today"), -19, day) : DATEADD(DATETIME("today"), 1, day)'
 
 
@@ -85,20 +87,27 @@ def test_an_engine_must_be_known_and_have_its_part(monkeypatch: pytest.MonkeyPat
         for_engine(FILES["databases/lakehouse.yaml"], "trino")
 
 
+def relations() -> dict[str, set[str]]:
+    """Tables and views of the package, with their columns where they are known; a view's are not."""
+    found = {LOAD_REPORTS: {column.name for column in reports.COLUMNS}}
+    for name in ("access_logs", "api_logs"):
+        dataset = get_dataset(name, Path("none"))
+        found[name] = {column.name for column in table_columns(dataset.columns)}
+        found |= {rollup.name: {column.name for column in rollup_columns(rollup.columns)} for rollup in dataset.rollups}
+        found |= {view.name: set() for view in dataset.views}
+    return found
+
+
 @pytest.mark.parametrize("path", of("datasets"))
 def test_datasets_stand_on_what_the_package_has(path: str) -> None:
     content = FILES[path]
     assert content["sql"] is None, "a query belongs into a view of the package"
     assert content["description"].endswith(".")
     assert content["database_uuid"] in by_id("databases")
-    dataset = get_dataset(content["table_name"].partition("_logs")[0] + "_logs", Path("none"))
-    tables = {dataset.name: table_columns(dataset.columns)} | {
-        rollup.name: rollup_columns(rollup.columns) for rollup in dataset.rollups
-    }
-    assert content["table_name"] in {*tables, *(view.name for view in dataset.views)}
-    known = {column.name for column in tables.get(content["table_name"], ())}
+    known = relations()[content["table_name"]]
     columns = {column["column_name"]: column for column in content["columns"]}
     assert not known or set(columns) <= known
+    assert "site" in columns, "viewers are kept to their sites by it"
     assert columns[content["main_dttm_col"]]["is_dttm"]
     for column in columns.values():
         assert column["verbose_name"] and column["description"].endswith("."), column["column_name"]
@@ -118,13 +127,15 @@ def test_charts_use_what_their_dataset_has(path: str) -> None:
     assert content["viz_type"] == params["viz_type"]
     named = [params["metric"]] if "metric" in params else params["metrics"]
     assert set(named) <= metrics, "metrics are defined in the dataset's file only"
+    assert named or params["query_mode"] == "raw", "shows nothing"
     groups = params.get("groupby", [])
-    assert {*([groups] if isinstance(groups, str) else groups), *([params["x_axis"]] if "x_axis" in params else [])} <= columns
+    used = {*([groups] if isinstance(groups, str) else groups), *params.get("columns", []), *params.get("all_columns", [])}
+    assert used | {params.get("x_axis", "site")} <= columns
     filters = params["adhoc_filters"]
     assert all(part["expressionType"] == "SIMPLE" and part["subject"] in columns for part in filters), "SQL in a chart"
     assert [part["subject"] for part in filters if part["operator"] == "TEMPORAL_RANGE"] == [dataset["main_dttm_col"]]
-    used = [cell["meta"]["uuid"] for dashboard in of("dashboards").values() for cell in cells(dashboard)]
-    assert used.count(content["uuid"]) == 1, "on no dashboard, or on several"
+    shown = [cell["meta"]["uuid"] for dashboard in of("dashboards").values() for cell in cells(dashboard)]
+    assert shown.count(content["uuid"]) == 1, "on no dashboard, or on several"
 
 
 @pytest.mark.parametrize("path", of("dashboards"))
@@ -137,7 +148,15 @@ def test_dashboards_are_filtered_by_time_site_and_application(path: str) -> None
     for row in (cell for cell in content["position"].values() if isinstance(cell, dict) and cell["type"] == "ROW"):
         assert sum(content["position"][child]["meta"]["width"] for child in row["children"]) == 12, "a row is 12 columns wide"
     filters = {item["name"]: item for item in content["metadata"]["native_filter_configuration"]}
-    assert {"Time range", "Site", "Application"} <= set(filters)
+    assert {"Time range", "Site"} <= set(filters)
+    # An API has endpoints and a lakehouse has datasets where a web server has applications.
+    assert set(filters) & {"Application", "Endpoint", "Dataset"}
+    for native_filter in content["metadata"]["native_filter_configuration"]:
+        assert native_filter["description"].endswith("."), native_filter["name"]
+        assert set(native_filter["scope"]["excluded"]) <= {cell["meta"]["uuid"] for cell in cells(content)}
+        for target in filter(None, native_filter["targets"]):
+            targeted = by_id("datasets")[target["datasetUuid"]]
+            assert target["column"]["name"] in {column["column_name"] for column in targeted["columns"]}
     assert filters["Time range"]["defaultDataMask"]["extraFormData"]["time_range"] == LAST_20_DAYS
     assert content["metadata"]["cross_filters_enabled"] is True
 

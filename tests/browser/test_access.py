@@ -1,0 +1,130 @@
+"""Who may see what: a viewer the rows of their sites, an analyst all of them, nobody else anything."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.api import Api, rows
+from tests.browser.conftest import Dashboards
+from tests.browser.pages import browser_page, log_in, number, open_dashboard, problems, tile
+from tests.browser.test_dashboards import CHARTS, FIRST_DAY
+
+pytestmark = pytest.mark.browser
+SITE, OTHER = "rennes", "paris"
+
+
+@pytest.fixture(scope="module")
+def admin(dashboards: Dashboards) -> Api:
+    return Api(dashboards, "admin", dashboards.password)
+
+
+@pytest.fixture(scope="module")
+def viewer(dashboards: Dashboards) -> Api:
+    return Api(dashboards, "roxane", dashboards.password_of("roxane"))
+
+
+@pytest.fixture(scope="module")
+def datasets(admin: Api) -> dict[str, int]:
+    return admin.datasets()
+
+
+def test_a_viewer_sees_their_site_in_every_dataset_also_where_an_admin_just_asked(
+    admin: Api, viewer: Api, datasets: dict[str, int]
+) -> None:
+    assert len(datasets) >= 10
+    for name, dataset in datasets.items():
+        everything = rows(admin.ask(dataset))
+        assert {OTHER, SITE} <= {row["site"] for row in everything}, name
+        # The very same question, whose answer is in the cache now.
+        seen = rows(viewer.ask(dataset))
+        assert seen == [row for row in everything if row["site"] == SITE], name
+
+
+def test_a_viewer_of_a_site_without_rows_sees_nothing(dashboards: Dashboards, datasets: dict[str, int]) -> None:
+    nobody = Api(dashboards, "nobody", dashboards.password_of("nobody"))
+    answer = nobody.ask(datasets["access_logs"])
+    assert answer.status_code == 200
+    assert rows(answer) == []
+
+
+def sql(expression: str, label: str = "n") -> dict[str, str]:
+    return {"expressionType": "SQL", "sqlExpression": expression, "label": label}
+
+
+FORGED: dict[str, dict[str, Any]] = {
+    "a filter on the other site": {"filters": [{"col": "site", "op": "IN", "val": [OTHER]}]},
+    "a condition with OR": {"extras": {"where": f"site = '{OTHER}' OR 1 = 1"}},
+    "a condition that closes the bracket": {"extras": {"where": f"1 = 1) OR (site = '{OTHER}'"}},
+    "a condition with a comment": {"extras": {"where": "1 = 1 --"}},
+    "a condition on groups": {"extras": {"having": "1 = 1) OR (1 = 1"}},
+    "another query behind it": {"extras": {"where": "1 = 1 UNION ALL SELECT site, 1 FROM access_logs"}},
+    "a metric with a query": {"metrics": [sql("(SELECT count(*) FROM access_logs)")]},
+    "a metric with a query that begins with FROM": {"metrics": [sql("(FROM access_logs SELECT count(*))")]},
+    "a column with a query": {"columns": ["site", sql("(SELECT max(site) FROM access_logs)", "s")]},
+    "a metric over a window": {"metrics": [sql("SUM(COUNT(*)) OVER ()")]},
+    "a template": {"extras": {"where": "{{ 1 }} = 1 OR site = '" + OTHER + "'"}},
+    "a file": {"metrics": [sql("(SELECT count(*) FROM read_parquet('/**/*.parquet'))")]},
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_forged_question_shows_no_row_of_another_site(admin: Api, viewer: Api, datasets: dict[str, int], forged: str) -> None:
+    dataset = datasets["access_logs"]
+    own = next(row["n"] for row in rows(admin.ask(dataset)) if row["site"] == SITE)
+    for row in rows(viewer.ask(dataset, **FORGED[forged])):
+        assert row["site"] == SITE
+        assert row["n"] <= own
+        assert row.get("s") in (None, SITE)
+
+
+def test_a_viewer_reaches_neither_sql_nor_what_others_may_change(
+    dashboards: Dashboards, viewer: Api, datasets: dict[str, int]
+) -> None:
+    query = {"database_id": 1, "sql": "SELECT * FROM access_logs", "client_id": "x", "runAsync": False}
+    assert viewer.post("/api/v1/sqllab/execute/", query).status_code == 403
+    assert viewer.post("/api/v1/chart/", {"slice_name": "x", "datasource_id": 1, "datasource_type": "table"}).status_code == 403
+    assert viewer.post("/api/v1/dataset/", {"database": 1, "table_name": "x", "sql": "SELECT 1"}).status_code == 403
+    assert viewer.post("/api/v1/rowlevelsecurity/", {"name": "x"}).status_code in (403, 404)
+    assert viewer.get("/api/v1/database/").status_code in (403, 404) or viewer.get("/api/v1/database/").json()["count"] == 0
+    samples = viewer.post(f"/datasource/samples?datasource_id={datasets['access_logs']}&datasource_type=table", {})
+    if samples.status_code == 200:
+        assert {row["site"] for row in samples.json()["result"]["data"]} <= {SITE}
+
+
+def test_nobody_sees_anything(dashboards: Dashboards, datasets: dict[str, int]) -> None:
+    nobody = Api(dashboards)
+    assert nobody.ask(datasets["access_logs"]).status_code in (401, 403)
+    for path in ("/api/v1/dashboard/", "/api/v1/dataset/", "/api/v1/chart/1/data/"):
+        answer = nobody.get(path)
+        assert answer.status_code in (401, 403) or answer.json()["result"] == [], path
+    page = nobody.get("/superset/dashboard/web-traffic/")
+    assert page.status_code == 302 and "/login" in page.headers["Location"]
+
+
+def test_an_analyst_asks_in_sql_lab_and_cannot_leave_the_lakehouse(dashboards: Dashboards) -> None:
+    analyst = Api(dashboards, "otto", dashboards.password_of("otto"))
+
+    def ask(statement: str) -> Any:
+        query = {"database_id": 1, "sql": statement, "client_id": f"c{abs(hash(statement)) % 10**9}", "runAsync": False}
+        return analyst.post("/api/v1/sqllab/execute/", query)
+
+    hits = dashboards.sql("select count(*) hits from access_logs")[0]["hits"]
+    answer = ask("SELECT count(*) AS hits FROM access_logs")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"] == [{"hits": hits}]
+    for statement in ("SELECT * FROM read_text('/etc/passwd')", f"COPY (SELECT 1) TO '{dashboards.tables}/x.csv'"):
+        assert ask(statement).status_code != 200, statement
+    assert not (dashboards.tables / "x.csv").exists()
+
+
+def test_a_dashboard_of_a_viewer(dashboards: Dashboards, tmp_path: Path) -> None:
+    with browser_page(tmp_path) as (page, outside):
+        log_in(page, dashboards.address, "roxane", dashboards.password_of("roxane"))
+        open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+        assert problems(page) == []
+        condition = f"site = '{SITE}' and date >= date '{FIRST_DAY}'"
+        hits = dashboards.sql(f"select count(*) hits from access_logs where {condition}")[0]["hits"]
+        assert number(tile(page, "Hits")) == hits
+        assert OTHER not in page.locator("body").inner_text()
+    assert outside == set()
