@@ -273,7 +273,7 @@ def test_an_empty_log_is_no_error_but_said(
 
 
 def test_a_log_without_permission(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def refuse(path: str, mode: str) -> None:
+    def refuse(path: str, mode: str, buffering: int) -> None:
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.chdir(folder)
