@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -131,3 +132,11 @@ def upgrade(release: Release, package: Path, *arguments: str) -> None:
     place = ("--namespace", release.namespace)
     release.cluster.helm("upgrade", release.name, str(package), *place, *arguments, "--wait", "--timeout=15m")
     until(lambda: all_ready(release), "all pods ready")
+    until(lambda: _counts_its_pods(release), "Trino counting the nodes that run, and no others")
+
+
+def _counts_its_pods(release: Release) -> bool:
+    """Whether Trino gives work to its pods only: a new coordinator counts a worker that was replaced for some seconds more."""
+    nodes = {urlsplit(address).hostname for [address] in release.trino("SELECT http_uri FROM system.runtime.nodes")}
+    pods = release.objects("pods", f"app.kubernetes.io/instance={release.name},app.kubernetes.io/name=trino")
+    return nodes == {pod["status"].get("podIP") for pod in pods}
