@@ -14,7 +14,7 @@ from tests.cluster.tools import Release, all_ready, until
 pytestmark = pytest.mark.cluster
 
 CHANGED: dict[str, Any] = {
-    "postgresql": {"databases": ["metastore", "reports"], "resources": {"limits": {"memory": "640Mi"}}},
+    "postgresql": {"databases": ["metastore", "superset", "reports"], "resources": {"limits": {"memory": "640Mi"}}},
     "minio": {"buckets": ["warehouse", "landing", "exchange", "more"], "resources": {"limits": {"memory": "1280Mi"}}},
     "metastore": {"heapMegabytes": 384},
 }

@@ -14,6 +14,7 @@ from lakehouse.datasets import BUILT_IN, get_dataset
 from lakehouse.datasets.base import Rollup, View
 from lakehouse.engines import trino as engine
 from lakehouse.inputs import find_inputs
+from lakehouse.ledger import LOAD_REPORTS
 from lakehouse.load import Loader, Request
 from lakehouse.load_options import Options
 from lakehouse.reading import Reader
@@ -48,8 +49,8 @@ def both(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield settings
         for view in VIEWS:
             release.trino(f"DROP VIEW {view.name}", schema=NAMESPACE)
-        for table in (*ROLLUPS, *DATASETS.values()):
-            release.trino(f"DROP TABLE {table.name}", schema=NAMESPACE)
+        for table in (LOAD_REPORTS, *(table.name for table in (*ROLLUPS, *DATASETS.values()))):
+            release.trino(f"DROP TABLE {table}", schema=NAMESPACE)
         release.trino(f"DROP SCHEMA {NAMESPACE}", schema=NAMESPACE)
 
 

@@ -68,7 +68,11 @@ def query_context(form: dict[str, Any]) -> dict[str, Any]:
         )
     groups = form.get("groupby") or []
     columns += [groups] if isinstance(groups, str) else groups
-    metrics = form.get("metrics") or [form["metric"]]
+    if form.get("query_mode") == "raw":
+        columns += form["all_columns"]
+        metrics: list[Any] = []
+    else:
+        metrics = form.get("metrics") or [form["metric"]]
     order = form.get("timeseries_limit_metric")
     filters = [
         {
