@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from lakehouse.catalog import catalog_errors
 from lakehouse.commit import Commit, StagedFiles, commit, expiring_snapshots
 from lakehouse.current import publish_current
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import CommitConflictError, LakehouseError
 from lakehouse.ledger import LAYOUT_VERSION, POINTER, VERSION, Changes, ExpiredRecord, Ledger
+from lakehouse.settings import Settings
 from lakehouse.storage import Store, storage_errors
 
 
@@ -56,3 +58,13 @@ def commit_with_ledger(
         with catalog_errors(f"table {table.name()[-1]}"):
             committed = table.catalog.load_table(table.name())
         publish_current(store, committed)
+
+
+def attempts(settings: Settings, *errors: type[CommitConflictError]) -> Retrying:
+    """Looking and committing anew after these errors, for as long as the settings allow; the last one is raised."""
+    return Retrying(
+        retry=retry_if_exception_type(errors),
+        stop=stop_after_delay(settings["commit_timeout"]),
+        wait=wait_random_exponential(0.02, max=1),
+        reraise=True,
+    )

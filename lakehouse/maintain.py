@@ -9,17 +9,17 @@ from itertools import chain
 
 from pyiceberg.manifest import ManifestContent, ManifestFile, read_manifest_list
 from pyiceberg.table import Table
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 import lakehouse
 from lakehouse.catalog import find_table, open_catalog
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError
 from lakehouse.current import publish_dataset
 from lakehouse.datasets.base import Dataset
+from lakehouse.derived import ledger_of
 from lakehouse.errors import CatalogError
 from lakehouse.intents import Intent, Intents, discard_load
-from lakehouse.ledger import LOAD_REPORTS, Changes, Ledger, LoadRecord, ledger_root, read_ledger
-from lakehouse.ledger_commit import commit_with_ledger
+from lakehouse.ledger import LOAD_REPORTS, Changes, Ledger, LoadRecord, ledger_root
+from lakehouse.ledger_commit import attempts, commit_with_ledger
 from lakehouse.settings import Settings
 from lakehouse.storage import TEMPORARY, Store, storage_errors
 
@@ -82,11 +82,6 @@ def _clean_up_table(settings: Settings, name: str, older_than: timedelta) -> Cle
     return Cleaned(tuple(given_up), snapshots, files)
 
 
-def _ledger(table: Table) -> Ledger:
-    with storage_errors("reading the ledger"):
-        return read_ledger(table.io, table.location(), table.properties)
-
-
 def _last_sign_of_life(store: Store, intent: Intent) -> datetime:
     written = max((stored.modified for stored in store.files(intent.folder)), default=0.0)
     return max(datetime.fromisoformat(intent.begun), datetime.fromtimestamp(written, UTC))
@@ -94,10 +89,10 @@ def _last_sign_of_life(store: Store, intent: Intent) -> datetime:
 
 def _give_up(settings: Settings, store: Store, intents: Intents, table: Table, intent: Intent) -> int | None:
     """Fence a load and delete its files; None when it has committed and only its intent was left."""
-    for attempt in _retrying(settings):
+    for attempt in attempts(settings, CommitRaceError):
         with attempt:
             table.refresh()
-            ledger = _ledger(table)
+            ledger = ledger_of(table)
             record = ledger.load_by_id(intent.load_id)
             if record is None and _has_committed(table, ledger, intent):
                 record = LoadRecord(intent.load_id, "load", "")
@@ -117,10 +112,10 @@ def _has_committed(table: Table, ledger: Ledger, intent: Intent) -> bool:
 
 def _delete_expired(settings: Settings, store: Store, table: Table, limit: datetime) -> tuple[int, int]:
     """Delete what only snapshots reached that were expired before `limit`."""
-    for attempt in _retrying(settings):
+    for attempt in attempts(settings, CommitRaceError):
         with attempt:
             table.refresh()
-            ledger = _ledger(table)
+            ledger = ledger_of(table)
             due = [record for record in ledger.expired.values() if datetime.fromisoformat(record.at) <= limit]
             if not due:
                 return 0, 0
@@ -182,7 +177,7 @@ def _delete_unreferenced(store: Store, table: Table, limit: datetime) -> int:
     files = [stored for folder in (f"{location}/metadata", root) for stored in store.files(folder)]
     under_way = {intent.load_id for intent in Intents(store, root).all()}
     table.refresh()
-    ledger = _ledger(table)
+    ledger = ledger_of(table)
     needed = {_path(path) for path in _referenced(table, ledger)}
     version = _version(table.metadata_location)
 
@@ -247,12 +242,3 @@ def _commit(store: Store, table: Table, ledger: Ledger, changes: Changes) -> Non
         discard_load(store, intents, table, name)
         raise
     intents.withdraw(name)
-
-
-def _retrying(settings: Settings) -> Retrying:
-    return Retrying(
-        retry=retry_if_exception_type(CommitRaceError),
-        stop=stop_after_delay(settings["commit_timeout"]),
-        wait=wait_random_exponential(0.02, max=1),
-        reraise=True,
-    )

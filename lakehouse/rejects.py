@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
 from lakehouse.ledger import Ledger
-from lakehouse.storage import storage_errors
+from lakehouse.storage import read_parquet, storage_errors
 
 SCHEMA = pa.schema(
     [
@@ -71,12 +71,10 @@ def reasons_of_load(io: FileIO, ledger_root: str, load_id: str) -> list[tuple[st
     """Site, reason and number of the lines that a load rejected; none once its file is cleaned up; raises StorageError."""
     path = f"{ledger_root}/rejects/{load_id}.parquet"
     with storage_errors(f"reading {path}"):
-        found = io.new_input(path)
-        if not found.exists():
+        if not io.new_input(path).exists():
             return []
-        with found.open() as stream:
-            table = pq.read_table(pa.BufferReader(stream.read()), columns=["site", "reason"])
-    counted = pl.DataFrame(pl.from_arrow(table)).group_by("site", "reason").len().sort("site", "reason")
+    rows = pl.DataFrame(pl.from_arrow(read_parquet(io, path, ["site", "reason"])))
+    counted = rows.group_by("site", "reason").len().sort("site", "reason")
     return [(site, reason, rejects) for site, reason, rejects in counted.iter_rows()]
 
 
@@ -92,7 +90,6 @@ def read_rejects(ledger: Ledger, io: FileIO, input_ids: Iterable[str] | None = N
     paths = sorted({path for input_id in wanted for path in ledger.inputs[input_id].reject_files})
     frames = [pl.DataFrame(schema=pl.Schema(pl.DataFrame(pl.from_arrow(SCHEMA.empty_table())).schema))]
     for path in paths:
-        with storage_errors(f"reading {path}"), io.new_input(path).open() as stream:
-            frame = pl.DataFrame(pl.from_arrow(pq.read_table(pa.BufferReader(stream.read()), use_threads=False)))
+        frame = pl.DataFrame(pl.from_arrow(read_parquet(io, path)))
         frames.append(frame.filter(pl.col("_input").is_in(list(wanted))))
     return pl.concat(frames).sort("_input", "_line")

@@ -10,21 +10,19 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from lakehouse.catalog import ensure_table, find_table, open_catalog, rollup_columns
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError
 from lakehouse.datasets.base import COLUMN_TYPES, Column, Dataset
 from lakehouse.derived import files_of_days, ledger_of, replace_days
 from lakehouse.ledger import LOAD_REPORTS, Ledger, LoadRecord
+from lakehouse.ledger_commit import attempts
 from lakehouse.live import live_files
 from lakehouse.rejects import reasons_of_load
 from lakehouse.settings import Settings
-from lakehouse.storage import Store, storage_errors
+from lakehouse.storage import Store, read_parquet
 
 DOC = "Loads: rows, rejected lines and their reasons, and how large the table was afterwards."
 SEQUENCE = "lakehouse.reported."
@@ -73,12 +71,7 @@ def update_reports(settings: Settings, dataset: Dataset) -> int:
     if find_table(catalog, settings, dataset.name) is None:
         return 0
     target = ensure_reports(catalog, settings)
-    for attempt in Retrying(
-        retry=retry_if_exception_type((CommitRaceError, CommitAnswerLostError)),
-        stop=stop_after_delay(settings["commit_timeout"]),
-        wait=wait_random_exponential(0.02, max=1),
-        reraise=True,
-    ):
+    for attempt in attempts(settings, CommitRaceError, CommitAnswerLostError):
         with attempt:
             source = find_table(catalog, settings, dataset.name)
             assert source is not None, "tables are never dropped by this package"
@@ -106,8 +99,7 @@ def _known(target: Table, days: Iterable[date], dataset: str, due: set[str]) -> 
     """What the table has of these days, but for what is about to be reported."""
     frames = [pl.DataFrame(schema=_SCHEMA)]
     for path in files_of_days(target, days):
-        with storage_errors(f"reading {path}"), target.io.new_input(path).open() as stream:
-            frame = pl.DataFrame(pl.from_arrow(pq.read_table(pa.BufferReader(stream.read()))))
+        frame = pl.DataFrame(pl.from_arrow(read_parquet(target.io, path)))
         frames.append(frame.select(pl.col(name).cast(kind) for name, kind in _SCHEMA.items()))
     again = (pl.col("dataset") == dataset) & pl.col("load_id").is_in(sorted(due))
     return pl.concat(frames).filter(~again)

@@ -18,7 +18,6 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import ManifestContent
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from lakehouse.catalog import ensure_table, find_table, open_catalog, rollup_columns
 from lakehouse.commit import (
@@ -32,6 +31,7 @@ from lakehouse.derived import ledger_of, replace_days
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import QueryError
 from lakehouse.ledger import Ledger
+from lakehouse.ledger_commit import attempts
 from lakehouse.live import live_files, manifest_of_days
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, uses_s3
@@ -92,12 +92,7 @@ def _update(
 ) -> Updated:
     columns = rollup_columns(rollup.columns)
     target = ensure_table(catalog, settings, rollup.name, rollup.doc, columns, partition_by=("date",))
-    for attempt in Retrying(
-        retry=retry_if_exception_type((CommitRaceError, CommitAnswerLostError)),
-        stop=stop_after_delay(settings["commit_timeout"]),
-        wait=wait_random_exponential(0.02, max=1),
-        reraise=True,
-    ):
+    for attempt in attempts(settings, CommitRaceError, CommitAnswerLostError):
         with attempt:
             source = find_table(catalog, settings, dataset.name)
             assert source is not None, "tables are never dropped by this package"

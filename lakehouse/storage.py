@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import fs as arrow_fs
-from pyiceberg.io import OutputStream
+from pyiceberg.io import FileIO, OutputStream
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
@@ -331,6 +332,15 @@ _HINTS = (
     ),
     (("Permission denied", "Operation not permitted"), "permission denied"),
 )  # fmt: skip
+
+
+def read_parquet(io: FileIO, path: str, columns: list[str] | None = None) -> pa.Table:
+    """A small Parquet file, whole, or some of its columns; raises StorageError.
+
+    Without threads: one of Arrow's that lets go of these bytes when Python is ending already would abort the process.
+    """
+    with storage_errors(f"reading {path}"), io.new_input(path).open() as stream:
+        return pq.read_table(pa.BufferReader(stream.read()), columns=columns, use_threads=False)
 
 
 def explain(error: BaseException) -> str:
