@@ -18,7 +18,7 @@ stage() { # stage NAME COMMAND...: run it and remember how long it took
     running=$1
     shift
     local start=$SECONDS
-    printf '\n=== %s\n' "$running"
+    printf '\n=== %s (%s free on the disk)\n' "$running" "$(df --human-readable --output=avail . | tail -1 | tr -d ' ')"
     "$@"
     report+=("$(printf '%5d s  %s' $((SECONDS - start)) "$running")")
     running=

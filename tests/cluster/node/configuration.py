@@ -138,12 +138,13 @@ def _kubelet(places: Places) -> dict[str, Any]:
         "clusterDomain": "cluster.local",
         "resolvConf": str(places.state / "resolv.conf"),
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
-        # The disk is the developer's own: nothing is thrown out because it is nearly full.
+        # The disk is the developer's own, and others fill and empty it meanwhile: 0 % means that the kubelet does not care.
         "evictionHard": {
             "memory.available": "100Mi",
-            "nodefs.available": "1%",
-            "imagefs.available": "1%",
-            "nodefs.inodesFree": "1%",
+            "nodefs.available": "0%",
+            "imagefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+            "imagefs.inodesFree": "0%",
         },
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,

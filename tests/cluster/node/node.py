@@ -107,15 +107,11 @@ class Node:
         ready = ("-o", "jsonpath={.status.conditions[?(@.type=='Ready')].status}")
         self._wait("the node", lambda: self.output("kubectl", "get", "node", NODE, *ready, check=False) == "True")
         for namespace, deployment in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
-            self.output(
-                "kubectl",
-                "--namespace",
-                namespace,
-                "rollout",
-                "status",
-                f"deployment/{deployment}",
-                f"--timeout={START_SECONDS}s",
-            )
+            status = ("rollout", "status", f"deployment/{deployment}", f"--timeout={START_SECONDS}s")
+            try:
+                self.output("kubectl", "--namespace", namespace, *status)
+            except NodeError as error:
+                raise NodeError(f"{error}\n{self._complaints(namespace)}") from None
 
     def stop(self) -> None:
         """End the node; `up` starts it again with everything that is in it."""
@@ -168,6 +164,13 @@ class Node:
         if check and done.returncode != 0:
             raise NodeError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
+
+    def _complaints(self, namespace: str) -> str:
+        """What the node says of itself, and what went wrong in a namespace, for whoever finds that a pod does not start."""
+        conditions = "jsonpath={range .status.conditions[*]}{.type}={.status} ({.message}){'\\n'}{end}{.spec.taints}"
+        events = ("--sort-by=.lastTimestamp", "-o", "custom-columns=REASON:.reason,OBJECT:.involvedObject.name,MESSAGE:.message")
+        asked = (("get", "node", NODE, "-o", conditions), ("--namespace", namespace, "get", "events", *events))
+        return "\n".join(self.output("kubectl", *question, check=False).strip()[-3000:] for question in asked)
 
     def _succeeds(self, *command: str) -> bool:
         return subprocess.run(self.command(*command), capture_output=True).returncode == 0
