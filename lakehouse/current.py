@@ -10,10 +10,11 @@ import json
 from textwrap import dedent
 from typing import Any
 
+from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 import lakehouse
-from lakehouse.catalog import catalog_errors, find_table, open_catalog
+from lakehouse.catalog import catalog_errors, find_table
 from lakehouse.datasets.base import Dataset, View
 from lakehouse.ledger import LOAD_REPORTS, ledger_root
 from lakehouse.settings import Settings
@@ -50,17 +51,17 @@ def publish_current(store: Store, table: Table) -> None:
             table = table.catalog.load_table(table.name())
 
 
-def publish_dataset(settings: Settings, dataset: Dataset) -> None:
+def publish_dataset(catalog: Catalog, settings: Settings, dataset: Dataset) -> None:
     """Put right what is told of a dataset's table, of its rollups and of its views, should a command have died before it did.
 
     Args:
-        settings: in force.
+        catalog, settings: in force.
         dataset: whose tables.
 
     Raises:
         StorageError, CatalogError, QueryError.
     """
-    catalog, store = open_catalog(settings), Store(settings)
+    store = Store(settings)
     for name in (dataset.name, *(rollup.name for rollup in dataset.rollups), LOAD_REPORTS):
         table = find_table(catalog, settings, name)
         if table is not None:

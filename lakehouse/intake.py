@@ -19,6 +19,8 @@ from lakehouse.settings import Settings
 from lakehouse.stage import PartitionWriter
 
 PARQUET_MAGIC = b"PAR1"
+_ASKED = "asked_format"
+"""Key, beside what the parser keeps, of the format that was asked for, if one was."""
 _ARCHIVES = (
     (257, b"ustar\0", "a tar archive"),
     (257, b"ustar  \0", "a tar archive"),  # GNU's
@@ -176,9 +178,11 @@ class Intake:
         found = opened.found
         grown = identity.record if identity.relation is Relation.GROWN and not options.reparse else None
         replaced = identity.record if grown is None else None
+        # What was once said of an input's format holds until something else is said.
+        asked = options.format or (identity.record.parser_state.get(_ASKED) if identity.record else None)
         context = ParseContext(
             site=site,
-            format=options.format,
+            format=asked,
             zone=self.settings["input_zone"],
             modified=found.modified,
             options=self.dataset_options,
@@ -210,7 +214,8 @@ class Intake:
             return replace(outcome, status="unchanged")
         if hasher.length == 0:
             return outcome
-        record = self._record(parse, dict(parser.state()), grown)
+        state = {**parser.state(), **({_ASKED: asked} if asked else {})}
+        record = self._record(parse, state, grown)
         status = "grown" if grown else "replaced" if replaced else "loaded"
         self.records.add(record)
         if replaced is not None:

@@ -20,7 +20,7 @@ def live_files(
         wanted: the predicate.
         manifest_wanted: whether a manifest can hold any such file; others are not opened.
     """
-    for manifest in _manifests(table):
+    for manifest in manifests(table):
         if manifest.content == ManifestContent.DATA and (manifest_wanted is None or manifest_wanted(manifest)):
             for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
                 if wanted(entry.data_file):
@@ -48,10 +48,10 @@ def newest_days(table: Table, count: int) -> list[date] | None:
         Days in ascending order; None when manifests cannot tell: another program has deleted single rows, or has
         changed how the table is partitioned.
     """
-    manifests = _manifests(table)
-    if any(manifest.content != ManifestContent.DATA or manifest.partition_spec_id != 0 for manifest in manifests):
+    listed = manifests(table)
+    if any(manifest.content != ManifestContent.DATA or manifest.partition_spec_id != 0 for manifest in listed):
         return None
-    ranges = [(_bounds(manifest), manifest) for manifest in manifests]
+    ranges = [(_bounds(manifest), manifest) for manifest in listed]
     last = [(EPOCH + timedelta(days=bounds[1]) if bounds else date.max, manifest) for bounds, manifest in ranges]
     days: list[date] = []
     for newest, manifest in sorted(last, key=lambda item: item[0], reverse=True):
@@ -63,7 +63,8 @@ def newest_days(table: Table, count: int) -> list[date] | None:
     return days
 
 
-def _manifests(table: Table) -> list[ManifestFile]:
+def manifests(table: Table) -> list[ManifestFile]:
+    """Those that the current snapshot lists."""
     snapshot = table.metadata.current_snapshot()
     return snapshot.manifests(table.io) if snapshot else []
 

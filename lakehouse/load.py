@@ -144,14 +144,14 @@ class Loader:
 
     def _update_rollups(self) -> None:
         try:
-            update_rollups(self._settings, self._dataset)
-            update_reports(self._settings, self._dataset)
+            update_rollups(self._catalog, self._settings, self._dataset)
+            update_reports(self._catalog, self._settings, self._dataset)
         except LakehouseError as error:
             raise type(error)(
                 f"the rows are loaded, but their rollups are not up to date yet: {error}; the next load will try again, "
                 f"or: lakehouse rollups {self._dataset.name}"
             ) from error
-        publish_dataset(self._settings, self._dataset)
+        publish_dataset(self._catalog, self._settings, self._dataset)
         self._observer.step("rolled up")
 
     def _load_group(self, request: Request) -> Attempt:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
+from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import ManifestContent, ManifestFile, read_manifest_list
 from pyiceberg.table import Table
 
@@ -20,6 +21,7 @@ from lakehouse.errors import CatalogError
 from lakehouse.intents import Intent, Intents, discard_load
 from lakehouse.ledger import LOAD_REPORTS, Changes, Ledger, LoadRecord, ledger_root
 from lakehouse.ledger_commit import attempts, commit_with_ledger
+from lakehouse.observer import Count, count_silently
 from lakehouse.settings import Settings
 from lakehouse.storage import TEMPORARY, Store, storage_errors
 
@@ -39,7 +41,7 @@ class Cleaned:
     files: int = 0
 
 
-def clean_up(settings: Settings, dataset: Dataset, older_than: timedelta = GRACE) -> Cleaned:
+def clean_up(settings: Settings, dataset: Dataset, older_than: timedelta = GRACE, count: Count = count_silently) -> Cleaned:
     """Delete what is known to be left over in a dataset's table and its rollups.
 
     Args:
@@ -47,14 +49,19 @@ def clean_up(settings: Settings, dataset: Dataset, older_than: timedelta = GRACE
         dataset: whose tables.
         older_than: younger left-overs stay: they may belong to a load or a query that is under way. A load that is
             given up all the same notices it and fails cleanly.
+        count: is told of the tables that are done.
 
     Raises:
         StorageError, CatalogError, CommitConflictError.
     """
     # First, since it may still name a metadata file that is superseded and about to be deleted.
-    publish_dataset(settings, dataset)
+    catalog = open_catalog(settings)
+    publish_dataset(catalog, settings, dataset)
     names = (dataset.name, *(rollup.name for rollup in dataset.rollups), LOAD_REPORTS)
-    done = [_clean_up_table(settings, name, older_than) for name in names]
+    done: list[Cleaned] = []
+    for name in names:
+        done.append(_clean_up_table(catalog, settings, name, older_than))
+        count(name, len(done), len(names))
     return Cleaned(
         tuple(load for cleaned in done for load in cleaned.loads),
         sum(cleaned.snapshots for cleaned in done),
@@ -62,8 +69,8 @@ def clean_up(settings: Settings, dataset: Dataset, older_than: timedelta = GRACE
     )
 
 
-def _clean_up_table(settings: Settings, name: str, older_than: timedelta) -> Cleaned:
-    table = find_table(open_catalog(settings), settings, name)
+def _clean_up_table(catalog: Catalog, settings: Settings, name: str, older_than: timedelta) -> Cleaned:
+    table = find_table(catalog, settings, name)
     if table is None:
         return Cleaned()
     store = Store(settings)

@@ -1,8 +1,10 @@
 """Who is told how far a load is."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
-from lakehouse.inputs import InputFile
+if TYPE_CHECKING:
+    from lakehouse.inputs import InputFile
 
 
 class Observer(Protocol):
@@ -12,7 +14,7 @@ class Observer(Protocol):
         """A step of the state machine in docs/exactly-once.md is reached."""
         ...
 
-    def read(self, found: InputFile, size: int) -> None:
+    def read(self, found: "InputFile", size: int) -> None:
         """`size` more bytes of an input, as it is stored, are dealt with."""
         ...
 
@@ -23,5 +25,13 @@ class SilentObserver:
     def step(self, name: str) -> None:
         """See `Observer`."""
 
-    def read(self, found: InputFile, size: int) -> None:
+    def read(self, found: "InputFile", size: int) -> None:
         """See `Observer`."""
+
+
+Count = Callable[[str, int, int], None]
+"""Is told of work that is counted: what was dealt with last, how many are done, and how many there are."""
+
+
+def count_silently(name: str, done: int, total: int) -> None:
+    """Shows nothing; see `Count`."""

@@ -8,7 +8,7 @@ or overtaken by another costs a second writing of a few days, and no wrong answe
 import json
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import cache
@@ -24,6 +24,7 @@ from lakehouse.datasets.base import Dataset
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.ledger import Ledger
+from lakehouse.observer import Count, count_silently
 from lakehouse.publish_options import Names, PublishOptions
 from lakehouse.publish_target import Target, open_target
 from lakehouse.reading import Reader
@@ -102,7 +103,7 @@ class Publisher:
         dataset: its name.
         destination: a folder or an s3:// address.
         options: what and how.
-        on_day: is told the day just written, how many are done, and how many there are to write.
+        on_day: is told of the days that are written.
 
     Raises:
         UsageError: nothing is loaded, or the options or the destination cannot be.
@@ -114,7 +115,7 @@ class Publisher:
         dataset: str,
         destination: str,
         options: PublishOptions | None = None,
-        on_day: Callable[[date, int, int], None] = lambda day, done, total: None,
+        on_day: Count = count_silently,
     ):
         self._settings = settings
         self._dataset: Dataset = get_dataset(dataset, settings.datasets_folder)
@@ -212,7 +213,7 @@ class Publisher:
                     _copy(connection, self._select(table, day), path)
                     fingerprint = self._target.place(path, name)
                 state.days[day.isoformat()] = _Day(ledger.sequence, fingerprint)
-                self._on_day(day, done, len(due))
+                self._on_day(str(day), done, len(due))
                 if done % CHECKPOINT_DAYS == 0:
                     self._write_state(state)
 

@@ -13,20 +13,22 @@ import polars as pl
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from lakehouse.catalog import ensure_table, find_table, open_catalog, rollup_columns
+from lakehouse.catalog import ensure_table, find_table, rollup_columns
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError
 from lakehouse.datasets.base import COLUMN_TYPES, Column, Dataset
 from lakehouse.derived import files_of_days, ledger_of, replace_days
 from lakehouse.ledger import LOAD_REPORTS, Ledger, LoadRecord
 from lakehouse.ledger_commit import attempts
-from lakehouse.live import live_files
 from lakehouse.rejects import reasons_of_load
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, read_parquet
+from lakehouse.table_sizes import TableSizes
 
 DOC = "Loads: rows, rejected lines and their reasons, and how large the table was afterwards."
 SEQUENCE = "lakehouse.reported."
 """Begins the property that holds the sequence up to which a dataset's loads are reported; the dataset's name follows."""
+SIZES = "lakehouse.sizes."
+"""Begins the property that holds how large a dataset's table was then, so that the next report need not count all of it."""
 _REPORTED = ("load", "unload")
 
 COLUMNS = rollup_columns(
@@ -49,6 +51,7 @@ COLUMNS = rollup_columns(
         Column("table_snapshots", "int", "Snapshots that the table kept afterwards."),
     )
 )
+_SIZES = ("table_rows", "table_files", "table_bytes")
 _SCHEMA = pl.Schema({column.name: COLUMN_TYPES[column.type] for column in COLUMNS})
 
 
@@ -57,30 +60,29 @@ def ensure_reports(catalog: Catalog, settings: Settings) -> Table:
     return ensure_table(catalog, settings, LOAD_REPORTS, DOC, COLUMNS, partition_by=("date",))
 
 
-def update_reports(settings: Settings, dataset: Dataset) -> int:
+def update_reports(catalog: Catalog, settings: Settings, dataset: Dataset) -> int:
     """Report the loads of a dataset that are not reported yet; returns how many were.
 
     Args:
-        settings: in force.
+        catalog, settings: in force.
         dataset: whose loads.
 
     Raises:
         LakehouseError: one of its kinds; what is due stays due.
     """
-    catalog = open_catalog(settings)
-    if find_table(catalog, settings, dataset.name) is None:
-        return 0
-    target = ensure_reports(catalog, settings)
     for attempt in attempts(settings, CommitRaceError, CommitAnswerLostError):
         with attempt:
             source = find_table(catalog, settings, dataset.name)
-            assert source is not None, "tables are never dropped by this package"
-            ledger, target = ledger_of(source), target.refresh()
+            if source is None:
+                return 0
+            ledger, target = ledger_of(source), ensure_reports(catalog, settings)
             due = _due(ledger, int(target.properties.get(SEQUENCE + dataset.name, "-1")))
             if due:
                 known = _known(target, {_day(load) for load in due}, dataset.name, {load.id for load in due})
-                rows = [known, *_rows(source, ledger, dataset.name, due)]
-                properties = {SEQUENCE + dataset.name: str(ledger.sequence)}
+                before = target.properties.get(SIZES + dataset.name)
+                sizes = TableSizes.of(source, TableSizes.decoded(before) if before else None)
+                rows = [known, *_rows(source, ledger, dataset.name, due, sizes)]
+                properties = {SEQUENCE + dataset.name: str(ledger.sequence), SIZES + dataset.name: sizes.encoded()}
                 replace_days(Store(settings), target, COLUMNS, {_day(load) for load in due}, rows, properties)
             return len(due)
     raise AssertionError("unreachable")
@@ -105,7 +107,8 @@ def _known(target: Table, days: Iterable[date], dataset: str, due: set[str]) -> 
     return pl.concat(frames).filter(~again)
 
 
-def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord]) -> Iterator[pl.DataFrame]:
+def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord], sizes: TableSizes) -> Iterator[pl.DataFrame]:
+    snapshots = len(source.metadata.snapshots)
     for load in due:
         days = [date.fromisoformat(day) for day in load.days]
         common = {
@@ -117,7 +120,7 @@ def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord]) ->
             "first_day": min(days, default=None),
             "last_day": max(days, default=None),
         }
-        told = _sizes(source) if load is due[-1] else {}
+        told = sizes.by_site if load is due[-1] else {}
         sites: list[str | None] = [*sorted(load.rows_by_site)] or [None]
         rows: list[dict[str, Any]] = [
             {
@@ -125,7 +128,7 @@ def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord]) ->
                 "site": site,
                 "rows_added": load.rows_by_site.get(site, 0) if site is not None else load.rows_added,
                 "rows_removed": 0 if index else load.rows_removed,
-                **told.get(site, {}),
+                **({**dict(zip(_SIZES, told[site], strict=True)), "table_snapshots": snapshots} if site in told else {}),
             }
             for index, site in enumerate(sites)
         ]
@@ -133,17 +136,3 @@ def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord]) ->
             reasons = reasons_of_load(source.io, ledger.root, load.id)
             rows += [common | {"site": site, "reason": reason, "rejects": rejects} for site, reason, rejects in reasons]
         yield pl.DataFrame(rows, schema=_SCHEMA)
-
-
-def _sizes(source: Table) -> dict[str | None, dict[str, int]]:
-    """Size of a table by site, from its metadata alone."""
-    found: dict[str | None, dict[str, int]] = {}
-    snapshots = len(source.metadata.snapshots)
-    for data_file in live_files(source, lambda _: True):
-        size = found.setdefault(
-            str(data_file.partition[1]), {"table_rows": 0, "table_files": 0, "table_bytes": 0, "table_snapshots": snapshots}
-        )
-        size["table_rows"] += data_file.record_count
-        size["table_files"] += 1
-        size["table_bytes"] += data_file.file_size_in_bytes
-    return found

@@ -19,7 +19,7 @@ from pyiceberg.manifest import ManifestContent
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 
-from lakehouse.catalog import ensure_table, find_table, open_catalog, rollup_columns
+from lakehouse.catalog import ensure_table, find_table, rollup_columns
 from lakehouse.commit import (
     OWN_FILE,
     CommitAnswerLostError,
@@ -33,6 +33,7 @@ from lakehouse.errors import QueryError
 from lakehouse.ledger import Ledger
 from lakehouse.ledger_commit import attempts
 from lakehouse.live import live_files, manifest_of_days
+from lakehouse.observer import Count, count_silently
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, uses_s3
 
@@ -53,20 +54,22 @@ class Updated:
     days: tuple[date, ...]
 
 
-def update_rollups(settings: Settings, dataset: Dataset, rebuild: bool = False) -> list[Updated]:
+def update_rollups(
+    catalog: Catalog, settings: Settings, dataset: Dataset, rebuild: bool = False, count: Count = count_silently
+) -> list[Updated]:
     """Bring all rollups of a dataset up to date with its table.
 
     Args:
-        settings: in force.
+        catalog, settings: in force.
         dataset: whose rollups.
         rebuild: compute every day anew, also those that no load of this package has changed.
+        count: is told of the days of each rollup that are computed.
 
     Raises:
         LakehouseError: one of its kinds; what is due stays due.
     """
     if not dataset.rollups:
         return []
-    catalog = open_catalog(settings)
     source = find_table(catalog, settings, dataset.name)
     if source is None:
         return []
@@ -78,7 +81,7 @@ def update_rollups(settings: Settings, dataset: Dataset, rebuild: bool = False) 
             extensions = engine.EXTENSIONS if iceberg else engine.EXTENSIONS[:1] if uses_s3(settings) else ()
             return stack.enter_context(closing(engine.connect(settings, MEMORY_LIMIT, extensions=extensions)))
 
-        return [_update(settings, catalog, store, dataset, rollup, rebuild, connect) for rollup in dataset.rollups]
+        return [_update(settings, catalog, store, dataset, rollup, rebuild, connect, count) for rollup in dataset.rollups]
 
 
 def _update(
@@ -89,21 +92,23 @@ def _update(
     rollup: Rollup,
     rebuild: bool,
     connect: Connect,
+    count: Count,
 ) -> Updated:
     columns = rollup_columns(rollup.columns)
-    target = ensure_table(catalog, settings, rollup.name, rollup.doc, columns, partition_by=("date",))
     for attempt in attempts(settings, CommitRaceError, CommitAnswerLostError):
         with attempt:
             source = find_table(catalog, settings, dataset.name)
             assert source is not None, "tables are never dropped by this package"
             source_ledger = ledger_of(source)
-            target = target.refresh()
+            target = ensure_table(catalog, settings, rollup.name, rollup.doc, columns, partition_by=("date",))
             due = None if rebuild else _due(source_ledger, target, rollup)
             if due is not None and not due and int(target.properties.get(SEQUENCE, "-1")) >= source_ledger.sequence:
                 return Updated(rollup.name, ())
             days = sorted(_all_days(source, target) if due is None else due)
             properties = {SEQUENCE: str(source_ledger.sequence), DEFINITION: definition_digest(rollup)}
-            replace_days(store, target, columns, days, _aggregate(connect, source, rollup, days) if days else (), properties)
+            replace_days(
+                store, target, columns, days, _aggregate(connect, source, rollup, days, count) if days else (), properties
+            )
             return Updated(rollup.name, tuple(days))
     raise AssertionError("unreachable")
 
@@ -126,7 +131,7 @@ def _all_days(source: Table, target: Table) -> set[date]:
     return {partition_day(data_file) for table in (source, target) for data_file in live_files(table, lambda _: True)}
 
 
-def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]) -> Iterator[pl.DataFrame]:
+def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date], count: Count) -> Iterator[pl.DataFrame]:
     """The rollup's rows for the given days, from one snapshot of the dataset's table."""
     name = source.name()[-1]
     query = rollup.sql if rollup.portable else _transpiled(rollup.sql)
@@ -149,6 +154,7 @@ def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]
                 ).select(names)
         except (duckdb.Error, pl.exceptions.PolarsError) as error:
             raise QueryError(f"rollup {rollup.name}: {error}") from error
+        count(rollup.name, start + len(chosen), len(days))
 
 
 def _transpiled(sql: str) -> str:

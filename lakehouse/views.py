@@ -1,6 +1,7 @@
 """The datasets' tables and views as Trino shows them: made ahead of the first load, and again after every upgrade."""
 
 import sqlglot
+from pyiceberg.catalog import Catalog
 from sqlglot import exp
 
 from lakehouse.catalog import catalog_errors, ensure_table, open_catalog, rollup_columns, table_columns
@@ -24,9 +25,10 @@ def make_views(settings: Settings) -> list[str]:
     connection = engine.connect(settings)
     datasets = [get_dataset(name, settings.datasets_folder) for name in dataset_names(settings.datasets_folder)]
     made = []
-    ensure_reports(open_catalog(settings), settings)
+    catalog = open_catalog(settings)
+    ensure_reports(catalog, settings)
     for dataset in datasets:
-        _ensure_tables(settings, dataset)
+        _ensure_tables(catalog, settings, dataset)
         for view in dataset.views:
             sql = trino_sql(view.sql.replace("{zone}", settings["zone"]), dataset)
             engine.run(
@@ -56,8 +58,7 @@ def trino_sql(sql: str, dataset: Dataset) -> str:
     return parsed.sql("trino")
 
 
-def _ensure_tables(settings: Settings, dataset: Dataset) -> None:
-    catalog = open_catalog(settings)
+def _ensure_tables(catalog: Catalog, settings: Settings, dataset: Dataset) -> None:
     with catalog_errors(f"tables of {dataset.name}"):
         ensure_table(catalog, settings, dataset.name, dataset.doc, table_columns(dataset.columns))
         for rollup in dataset.rollups:

@@ -1,15 +1,13 @@
-"""How answers look: tables and progress for people, JSON for programs."""
+"""How answers look: tables for people, JSON for programs."""
 
 import csv
 import io
 import json
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,14 +15,11 @@ from lakehouse.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import rich.progress
 
-    from lakehouse.inputs import InputFile
 
 # What is heavy is imported where it is used: help and errors appear at once.
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
-PLAIN_LINE_SECONDS = 10.0
 
 
 def print_error(message: str, kind: str, as_json: bool) -> None:
@@ -150,47 +145,3 @@ def _flat(result: "pa.Table") -> "pa.Table":
             ]
             result = result.set_column(index, field.name, pa.array(texts, pa.string()))
     return result
-
-
-class ProgressObserver:
-    """Shows a load: a bar with rate and time left on a terminal, plain lines otherwise; a context manager."""
-
-    def __init__(self, inputs: Sequence["InputFile"], stream: TextIO = sys.stderr):
-        self._stream = stream
-        self._total = sum(found.size for found in inputs)
-        self._done = 0
-        self._last_line = time.monotonic()
-        self._progress: rich.progress.Progress | None = None
-        if stream.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-                console=Console(file=stream), transient=True,
-            )  # fmt: skip
-
-    def __enter__(self) -> "ProgressObserver":
-        if self._progress is not None:
-            self._progress.start()
-            self._task = self._progress.add_task("loading", total=self._total or None)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def step(self, name: str) -> None:
-        """A step was reached; on a terminal the bar says so."""
-        if self._progress is not None:
-            self._progress.update(self._task, description=name)
-
-    def read(self, found: "InputFile", size: int) -> None:
-        """Bytes were dealt with."""
-        self._done += size
-        if self._progress is not None:
-            self._progress.update(self._task, advance=size, description=Path(found.location).name)
-        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
-            self._last_line = time.monotonic()
-            print(f"{Path(found.location).name}: {format_bytes(self._done)} read so far", file=self._stream, flush=True)

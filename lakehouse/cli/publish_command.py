@@ -1,16 +1,12 @@
 """The command that publishes plain Parquet."""
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 
-from lakehouse.cli.output import PLAIN_LINE_SECONDS, JsonOption, print_json
+from lakehouse.cli.output import JsonOption, print_json
+from lakehouse.cli.progress import counted
 from lakehouse.cli.write_commands import DatasetArgument
 from lakehouse.publish_options import FILE_NAME, Names, PublishOptions
 from lakehouse.settings import load_settings
@@ -30,46 +26,13 @@ def publish(
     from lakehouse.publish import Publisher
 
     options = PublishOptions(names, site, last, file_name, private)
-    with _progress() as on_day:
+    with counted("days", "published") as on_day:
         published = Publisher(load_settings(), dataset, destination, options, on_day).run()
     if json:
         print_json(asdict(published))
     else:
         counts = f"written: {len(published.written)}, deleted: {len(published.deleted)}, unchanged: {published.unchanged}"
         print(f"{published.address}: days {counts}")
-
-
-class _OnDay(Protocol):
-    def __call__(self, day: date, done: int, total: int) -> None: ...
-
-
-@contextmanager
-def _progress() -> Iterator[_OnDay]:
-    """A bar on a terminal, a line now and then otherwise."""
-    if not sys.stderr.isatty():
-        yield _PlainLines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("publishing", total=None)
-
-        def on_day(day: date, done: int, total: int) -> None:
-            progress.update(task, description=str(day), completed=done, total=total)
-
-        yield on_day
-
-
-class _PlainLines:
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def __call__(self, day: date, done: int, total: int) -> None:
-        if time.monotonic() - self._last > PLAIN_LINE_SECONDS:
-            self._last = time.monotonic()
-            print(f"{done} of {total} days published", file=sys.stderr, flush=True)
 
 
 COMMANDS = (publish,)

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lakehouse.cli.output import JsonOption, ProgressObserver, print_json, print_table
+from lakehouse.cli.output import JsonOption, print_json, print_table
+from lakehouse.cli.progress import ProgressObserver, counted
 from lakehouse.datasets import get_dataset
 from lakehouse.errors import UsageError
 from lakehouse.settings import Settings, load_settings
@@ -137,7 +138,8 @@ def sample(
     from lakehouse.sample import write_sample
 
     last = _day(end) or (datetime.now(UTC) - timedelta(days=1)).date()
-    paths = write_sample(dataset, out, days, rows, site, seed, last)
+    with counted("days", "written") as count:
+        paths = write_sample(dataset, out, days, rows, site, seed, last, count=count)
     if json:
         print_json([str(path) for path in paths])
     else:
@@ -153,7 +155,9 @@ def cleanup(
     from lakehouse.maintain import clean_up
 
     settings = load_settings()
-    cleaned = clean_up(settings, get_dataset(dataset, settings.datasets_folder), timedelta(seconds=_seconds(older_than)))
+    chosen, limit = get_dataset(dataset, settings.datasets_folder), timedelta(seconds=_seconds(older_than))
+    with counted("tables", "cleaned up") as count:
+        cleaned = clean_up(settings, chosen, limit, count)
     if json:
         print_json(asdict(cleaned))
     else:
@@ -169,12 +173,15 @@ def rollups(
     json: JsonOption = False,
 ) -> None:
     """Bring rollups up to date; loads do so themselves."""
+    from lakehouse.catalog import open_catalog
     from lakehouse.reports import update_reports
     from lakehouse.rollups import update_rollups
 
     settings = load_settings()
-    updated = update_rollups(settings, get_dataset(dataset, settings.datasets_folder), rebuild)
-    update_reports(settings, get_dataset(dataset, settings.datasets_folder))
+    catalog, whose = open_catalog(settings), get_dataset(dataset, settings.datasets_folder)
+    with counted("days", "computed") as count:
+        updated = update_rollups(catalog, settings, whose, rebuild, count)
+    update_reports(catalog, settings, whose)
     if json:
         print_json([asdict(rollup) for rollup in updated])
     else:

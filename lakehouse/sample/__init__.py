@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from lakehouse.errors import DatasetError, StorageError, UsageError
+from lakehouse.observer import Count, count_silently
 from lakehouse.sample import access_logs, api_logs
 from lakehouse.sample.draws import allocate
 
@@ -26,6 +27,7 @@ def write_sample(
     unique_agents: int | None = None,
     unique_urls: int | None = None,
     response_time: bool = False,
+    count: Count = count_silently,
 ) -> list[Path]:
     """Write one log file a day, named like `access.log-20261121`, and return the files in order.
 
@@ -41,6 +43,7 @@ def write_sample(
             three, for access_logs only.
         unique_agents: how many different user agents appear.
         unique_urls: how many different URLs appear.
+        count: is told of the days that are written.
         response_time: append the response time in seconds, as nginx's `$request_time` prints it.
 
     Raises:
@@ -71,7 +74,7 @@ def write_sample(
             raise UsageError(f"A sample of {dataset} has no addresses, agents, URLs or response times to choose.")
         write = api_logs.Calls(site, seed).blocks
     files = [(out / f"{FILE_NAMES[dataset]}-{day:%Y%m%d}", day, count) for day, count in zip(calendar, counts, strict=True)]
-    return _write_files(out, [file for file in files if file[2]], write)
+    return _write_files(out, [file for file in files if file[2]], write, count)
 
 
 def _first_day(days: int, end: date) -> date:
@@ -81,21 +84,24 @@ def _first_day(days: int, end: date) -> date:
         raise UsageError(f"{days} days before {end} is before the first year: give fewer days.") from error
 
 
-def _write_files(out: Path, files: Sequence[tuple[Path, date, int]], write: Callable[[date, int], Iterator[bytes]]) -> list[Path]:
+def _write_files(
+    out: Path, files: Sequence[tuple[Path, date, int]], write: Callable[[date, int], Iterator[bytes]], count: Count
+) -> list[Path]:
     taken = [path for path, _, _ in files if path.exists()]
     if taken:
         raise UsageError(f"{taken[0]} is already there: give another folder, or remove it first.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for path, day, count in files:
+        for done, (path, day, rows) in enumerate(files, 1):
             # Renamed when whole, so that a file that is there can be trusted to be complete.
             partial = path.with_name(f".{path.name}.partial")
             try:
                 with partial.open("wb") as file:
-                    file.writelines(write(day, count))
+                    file.writelines(write(day, rows))
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
+            count(str(day), done, len(files))
     except OSError as error:
         raise StorageError(f"The sample cannot be written to {out}: {error.strerror or error}.") from error
     return [path for path, _, _ in files]

@@ -18,7 +18,7 @@ def run(step: str, arguments: list[str]) -> int:
     """Run the command; also prints how long each commit took, without the stop."""
     from lakehouse import hive
     from lakehouse.cli.app import main
-    from lakehouse.cli.output import ProgressObserver
+    from lakehouse.cli.progress import ProgressObserver
 
     left = {step}
     begun = 0.0

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from lakehouse.compare import RowComparer
+from lakehouse.datasets import get_dataset
 from lakehouse.errors import InputError, TooManyRejectsError, UsageError
 from lakehouse.identity import identify
 from lakehouse.inputs import InputFile
@@ -351,3 +352,18 @@ def test_progress_counts_the_bytes_of_an_input_as_it_is_stored(home: Home, compr
     log.write_bytes(compress(lines(60)))
     home.load(log, observer=(again := Counting()))
     assert again.total == log.stat().st_size, "what is known is read too"
+
+
+def test_a_format_that_was_asked_for_holds_until_another_is(tmp_path: Path) -> None:
+    home = Home(tmp_path, get_dataset("access_logs", Path()))
+    line = b'192.0.2.7 - - [21/Nov/2026:06:25:01 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8.0" %s\n'
+    directive = '$remote_addr - - [$time_local] "$request" $status $bytes_sent "-" "$http_user_agent" $request_time'
+    log = home.write("access.log", line % b"0.25")
+    times = "SELECT response_time_ms FROM t ORDER BY _line"
+    home.load(log, format=directive)
+    home.load(home.write("access.log", line % b"0.25" + line % b"0.5"))
+    assert home.query(times) == [(250.0,), (500.0,)]
+    home.load(log, reparse=True)
+    assert home.query(times) == [(250.0,), (500.0,)]
+    home.load(log, reparse=True, format=directive.replace("$request_time", "$request_id"))
+    assert home.query(times) == [(None,), (None,)]

@@ -214,7 +214,7 @@ def test_a_killed_publish_leaves_whole_files_and_the_next_one_does_the_rest(tmp_
 
 
 def _publish_and_die(settings: Settings, out: Path, after: int) -> None:
-    def die(day: date, done: int, total: int) -> None:
+    def die(day: str, done: int, total: int) -> None:
         if len(list(out.glob(f"*/{FILE_NAME}"))) == after:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -230,7 +230,7 @@ def test_a_day_of_a_killed_publish_that_is_unloaded_meanwhile_goes(home: Site, o
     assert set(files(out)) == {STATE}
 
 
-def _fail(day: date, done: int, total: int) -> None:
+def _fail(day: str, done: int, total: int) -> None:
     raise RuntimeError("stopped")
 
 
@@ -240,7 +240,7 @@ def test_a_slow_publish_does_not_leave_older_rows_than_a_fast_one(tmp_path: Path
     home.load(home.write("a.log", lines(48)))
     fast: list[Published] = []
 
-    def overtake(day: date, done: int, total: int) -> None:
+    def overtake(day: str, done: int, total: int) -> None:
         if not fast:
             home.load(home.write("b.log", b"1 newer\n86401 newer\n"))
             fast.append(home.publish(address))

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from lakehouse import load as load_module
+from lakehouse import table_sizes
+from lakehouse.catalog import open_catalog
 from lakehouse.datasets.access_logs import DATASET
 from lakehouse.errors import StorageError
 from lakehouse.ledger import LOAD_REPORTS
 from lakehouse.reading import Reader
-from lakehouse.reports import update_reports
+from lakehouse.reports import SIZES, update_reports
+from lakehouse.table_sizes import TableSizes
 from tests.support.home import Home
 from tests.support.tiny import DAY, lines
 
@@ -58,7 +61,7 @@ def test_nothing_is_told_twice(tmp_path: Path) -> None:
     home.load(home.write("x.log", lines(5)), site="a")
     before = Reader(home.settings).tables()[LOAD_REPORTS].metadata_location
     home.load(tmp_path / "x.log", site="a")
-    assert update_reports(home.settings, home.dataset) == 0
+    assert update_reports(open_catalog(home.settings), home.settings, home.dataset) == 0
     assert Reader(home.settings).tables()[LOAD_REPORTS].metadata_location == before
 
 
@@ -83,3 +86,34 @@ def test_two_datasets_share_the_table(tmp_path: Path) -> None:
     other.load(other.write("y.log", line), site="a")
     home.load(home.write("z.log", lines(2, text="z")), site="b", source="z")
     assert sorted(reports(home, "dataset, site, rows_added")) == [("access_logs", "a", 1), ("tiny", "a", 5), ("tiny", "b", 2)]
+
+
+def test_sizes_are_brought_up_to_date_from_the_newest_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+
+    def told() -> dict[str, list[int]]:
+        source = home.table()
+        assert source is not None
+        known = Reader(home.settings).tables()[LOAD_REPORTS].properties[SIZES + home.dataset.name]
+        whole = TableSizes.of(source, None)
+        assert TableSizes.decoded(known) == whole
+        return whole.by_site
+
+    home.load(home.write("a.log", lines(5)), site="a")  # the first report has nothing to start from
+
+    def counts_all(*_: object) -> None:
+        raise AssertionError("the whole table was counted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table_sizes, "live_files", counts_all)
+        home.load(home.write("b.log", lines(3, text="y")), site="b", source="b")
+        home.load(home.write("a.log", lines(9)), site="a")
+        inputs = home.ledger().inputs
+        home.unload(next(record.id for record in map(inputs.get, inputs) if record and record.site == "b"))
+    assert {site: numbers[:2] for site, numbers in told().items()} == {"a": [9, 2]}
+    # Of two commits between reports the older one is not looked at, so all is counted.
+    with monkeypatch.context() as patch:
+        patch.setattr(load_module, "update_reports", lambda *_: 0)
+        home.load(home.write("c.log", lines(2, text="z")), site="c", source="c")
+    home.load(home.write("d.log", lines(4, text="w")), site="d", source="d")
+    assert {site: numbers[0] for site, numbers in told().items()} == {"a": 9, "c": 2, "d": 4}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakehouse.catalog import open_catalog
 from lakehouse.datasets.access_logs import DATASET
 from lakehouse.engines import duckdb as engine
 from lakehouse.engines.dialect import to_duckdb
@@ -107,9 +108,10 @@ def test_an_unloaded_day_disappears_from_the_rollups(tmp_path: Path) -> None:
 def test_a_changed_definition_is_computed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path, DATASET)
     home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
-    assert [updated.days for updated in update_rollups(home.settings, DATASET)] == [()] * 4
+    catalog = open_catalog(home.settings)
+    assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [()] * 4
     monkeypatch.setattr("lakehouse.rollups.definition_digest", lambda rollup: "another")
-    assert [updated.days for updated in update_rollups(home.settings, DATASET)] == [(date(2026, 3, 1),)] * 4
+    assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [(date(2026, 3, 1),)] * 4
 
 
 def test_percentiles_and_visitors_are_within_their_bounds(tmp_path: Path) -> None:
@@ -191,5 +193,5 @@ def test_rollups_hold_after_any_sequence_of_changes(operations: list[tuple[str, 
             except StoppedError:
                 continue
         if home.table():
-            update_rollups(home.settings, DATASET)
+            update_rollups(open_catalog(home.settings), home.settings, DATASET)
             assert_rollups_hold(home)

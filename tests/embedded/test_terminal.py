@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.cli import output
-from lakehouse.cli.output import ProgressObserver
+from lakehouse.cli import main, progress
+from lakehouse.cli.progress import ProgressObserver, counted
 from lakehouse.datasets import get_dataset
 from lakehouse.inputs import InputFile
 from tests.support.home import Home
@@ -46,13 +46,45 @@ def test_a_bar_with_rate_and_time_left_on_a_terminal(monkeypatch: pytest.MonkeyP
 
 
 def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "PLAIN_LINE_SECONDS", -1.0)
+    monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", -1.0)
     stream = io.StringIO()
     with ProgressObserver([FOUND], stream) as observer:
         observer.step("looked")
         observer.read(FOUND, 500_000)
         observer.read(FOUND, 1_500_000)
     assert stream.getvalue() == "access.log: 500.0 KB read so far\naccess.log: 2.0 MB read so far\n"
+
+
+def test_a_bar_with_time_left_for_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with counted("days", "written") as count:
+        count("2026-11-21", 1, 3)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert re.search(r"2026-11-21 .* 1/3 days [0-9-]:[0-9-]{2}:[0-9-]{2}", drawn), drawn
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["sample", "access_logs", "--out", "logs", "--days", "2"], ["1 of 2 days written", "2 of 2 days written"]),
+        (["rollups", "access_logs", "--rebuild"], ["1 of 1 days computed"] * 4),
+        (["publish", "access_logs", "published"], ["1 of 1 days published"]),
+        (["cleanup", "access_logs"], [f"{done} of 6 tables cleaned up" for done in range(1, 7)]),
+    ],
+    ids=["sample", "rollups", "publish", "cleanup"],
+)
+def test_all_long_work_tells_how_far_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], lines: list[str]
+) -> None:
+    home.load(home.write("access.log", LOG))
+    monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", -1.0)
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home.settings.home))
+    monkeypatch.chdir(home.folder)
+    assert main(words) == 0
+    assert [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()] == lines
 
 
 @pytest.fixture
@@ -73,7 +105,7 @@ def test_control_c_in_a_load_leaves_nothing_and_says_so(home: Home) -> None:
     log = home.write("access.log", LOG)
     # A process in the background may have been told to ignore the signal.
     interrupt = """
-from lakehouse.cli.output import ProgressObserver
+from lakehouse.cli.progress import ProgressObserver
 signal.signal(signal.SIGINT, signal.default_int_handler)
 ProgressObserver.read = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 """
