@@ -170,7 +170,11 @@ class Node:
         conditions = "jsonpath={range .status.conditions[*]}{.type}={.status} ({.message}){'\\n'}{end}{.spec.taints}"
         events = ("--sort-by=.lastTimestamp", "-o", "custom-columns=REASON:.reason,OBJECT:.involvedObject.name,MESSAGE:.message")
         asked = (("get", "node", NODE, "-o", conditions), ("--namespace", namespace, "get", "events", *events))
-        return "\n".join(self.output("kubectl", *question, check=False).strip()[-3000:] for question in asked)
+        answers = [self.output("kubectl", *question, check=False).strip()[-3000:] for question in asked]
+        for component in ("kube-controller-manager", "kube-scheduler", "kubelet"):
+            lines = (self.places.log / f"{component}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+            answers += [f"{component}: {line[:500]}" for line in lines[-5:]]
+        return "\n".join(answers)
 
     def _succeeds(self, *command: str) -> bool:
         return subprocess.run(self.command(*command), capture_output=True).returncode == 0
