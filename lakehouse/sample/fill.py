@@ -61,10 +61,12 @@ def _fill(settings: Settings, dataset: str) -> None:
     reader = Reader(settings)
     if any(record.source != SOURCE for record in reader.inputs(dataset)):
         return
+    loader = Loader(settings, get_dataset(dataset, settings.datasets_folder))
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     loaded = reader.days(dataset)
     missing = min(DAYS, (yesterday - max(day for day, *_ in loaded)).days) if loaded else DAYS
     if missing < 1:
+        loader.run(Request([]))  # rollups and reports, in case that the load that brought the days died before them
         return
     print(f"Writing and loading sample {dataset} of {len(LINES[dataset])} sites and {missing} days", file=sys.stderr)
     timed = dataset == "access_logs"
@@ -77,7 +79,7 @@ def _fill(settings: Settings, dataset: str) -> None:
                 files[-DAYS_SINCE_GAP].unlink()
         inputs = find_inputs([f"{folder}/{{site}}/*"], settings)
         options = Options(source=SOURCE, format=FORMAT if timed else None)
-        Loader(settings, get_dataset(dataset, settings.datasets_folder)).run(Request(inputs, options))
+        loader.run(Request(inputs, options))
 
 
 if __name__ == "__main__":

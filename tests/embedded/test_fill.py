@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from lakehouse import load
 from lakehouse.datasets import get_dataset
+from lakehouse.errors import StorageError
 from lakehouse.reading import Reader
 from lakehouse.sample import fill
 from tests.support.home import Home
@@ -37,6 +39,23 @@ def test_filled_once(home: Home) -> None:
     assert days(home) == filled
     assert home.query("SELECT count(*) FROM t WHERE response_time_ms IS NULL") == [(0,)]
     assert len(Reader(home.settings).days("api_logs")) == fill.DAYS
+
+
+def test_what_a_filling_that_died_left_undone_is_done_by_the_next(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> int:
+        raise StorageError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(load, "update_reports", fails)
+        with pytest.raises(StorageError, match="the rows are loaded"):
+            fill.fill(home.settings)
+    filled = days(home)
+    assert len(filled) == 2 * fill.DAYS
+    fill.fill(home.settings)
+    assert days(home) == filled
+    reported = "SELECT dataset, sum(rows_added) FROM load_reports GROUP BY 1 ORDER BY 1"
+    rows = [tuple(row.values()) for row in Reader(home.settings).sql(reported).to_pylist()]
+    assert rows == [("access_logs", sum(filled.values())), ("api_logs", fill.DAYS * 10)]
 
 
 def test_a_day_is_missing_on_purpose(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
