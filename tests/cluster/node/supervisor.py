@@ -31,16 +31,24 @@ def main() -> None:
     _prepare_files(here)
     _prepare_network()
     components = commands(here, programs)
-    running = {_start(here, name, command): name for name, command in components.items()}
+    # The objects are kept: `subprocess` itself waits for the process of one that is gone, and `os.wait` is never told of its end.
+    running: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
+
+    def start(name: str) -> None:
+        process = _start(here, name, components[name])
+        running[process.pid] = name, process
+
+    for name in components:
+        start(name)
     while True:
-        process, status = os.wait()
-        name = running.pop(process, None)
-        if name is None:
+        ended, status = os.wait()
+        if ended not in running:
             continue  # an orphan of a container: waiting for it was all it needed
+        name, _ = running.pop(ended)
         with (here.log / "restarts.log").open("a", encoding="utf-8") as log:
             log.write(f"{name} ended with {os.waitstatus_to_exitcode(status)}\n")
         time.sleep(RESTART_SECONDS)
-        running[_start(here, name, components[name])] = name
+        start(name)
 
 
 def _prepare_files(here: Places) -> None:
@@ -76,9 +84,9 @@ def _prepare_network() -> None:
     _run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
 
 
-def _start(here: Places, name: str, command: list[str]) -> int:
+def _start(here: Places, name: str, command: list[str]) -> "subprocess.Popen[bytes]":
     with (here.log / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).pid
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _run(*command: str) -> None:
