@@ -14,8 +14,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 CARGO := $(shell command -v cargo 2>/dev/null)
 NATIVE := lakehouse/liblakehouse_native.$(if $(filter Darwin,$(shell uname -s)),dylib,so)
 SOURCES := lakehouse tests $(wildcard benchmarks images)
-SERVE = tables="$$($(BIN)/python superset/sample.py)" && exec env DASHBOARDS_TABLES="$$tables" \
-	DASHBOARDS_STATE="$${DASHBOARDS_STATE:-$$tables/../../superset}" $(SUPERSET)/bin/python superset/serve.py
+SERVE = exec $(BIN)/python superset/start.py $(SUPERSET)/bin/python superset/serve.py
 # Checked for style only: what they import lives in Superset's environment.
 STYLED := $(SOURCES) superset
 

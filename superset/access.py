@@ -70,12 +70,12 @@ def read_users(path: str | None) -> list[User]:
     return users
 
 
-def apply_access(users: list[User], datasets: list[Any]) -> None:
+def apply_access(users: list[User], datasets: list[Any], databases: list[Any]) -> None:
     """Bring roles, rules and users up to date.
 
     Args:
         users: those who may log in, the administrator aside.
-        datasets: those that came from the files.
+        datasets, databases: those that came from the files.
 
     Raises:
         AssetError: a user has no password.
@@ -86,23 +86,22 @@ def apply_access(users: list[User], datasets: list[Any]) -> None:
             raise AssetError(f"{user.name} has no password in {os.environ['DASHBOARDS_PASSWORDS']}")
     from superset import db
 
-    _set_roles(datasets)
+    _set_roles(datasets, databases)
     _set_rules({site for user in users for site in user.sites}, datasets)
     _set_users(users, passwords)
     db.session.commit()
 
 
-def _set_roles(datasets: list[Any]) -> None:
+def _set_roles(datasets: list[Any], databases: list[Any]) -> None:
     from superset import security_manager as manager
 
     everything = manager._get_all_pvms()
     access = [manager.add_permission_view_menu("datasource_access", dataset.perm) for dataset in datasets]
-    databases = {dataset.database.perm for dataset in datasets}
     seen = manager.PUBLIC_ROLE_PERMISSIONS | SEEN_BY_VIEWERS
     viewer = [found for found in everything if (found.permission.name, found.view_menu.name) in seen]
     manager.add_role(VIEWER).permissions = [*viewer, *access]
     analyst = {*manager.find_role("Gamma").permissions, *manager.find_role("sql_lab").permissions}
-    analyst |= {manager.add_permission_view_menu("database_access", perm) for perm in databases}
+    analyst |= {manager.add_permission_view_menu("database_access", database.perm) for database in databases}
     manager.add_role(ANALYST).permissions = list(analyst)
 
 

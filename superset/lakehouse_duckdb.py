@@ -3,6 +3,10 @@
 Every connection is a database in memory of its own. What it shows comes from the files that the lakehouse publishes with each
 commit (`current.json`, `views.json`), so no database is shared with a load, and nothing waits for one. It only reads: DuckDB is
 told which folder it may open, its configuration is locked, and statements other than SELECT are refused by DuckDB's own parser.
+
+The folder may be an address of S3, and need hold no tables: `read_parquet` works below it. Credentials come from the standard
+chain (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html), anew for each connection, because session
+tokens expire. DuckDB's own extension for that chain is not loaded: it has a function that tells whoever may SELECT the secrets.
 """
 
 import json
@@ -12,6 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
+import botocore.session
 import duckdb
 from duckdb_engine import ConnectionWrapper, CursorWrapper, Dialect
 from sqlalchemy.dialects import registry
@@ -26,22 +32,25 @@ class Lakehouse:
     """What the tables' folder says of its tables and views at this moment.
 
     Args:
-        folder: of the tables, with `_lakehouse` in it.
+        connection: reads the files.
+        folder: of the tables, with `_lakehouse` in it; without, there are no tables.
 
     Raises:
-        duckdb.IOException: the files are of a newer lakehouse.
+        duckdb.Error: the files cannot be read, or are of a newer lakehouse.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: str):
         self._relations: dict[str, tuple[str, list[str]]] = {}
-        for path in sorted(folder.glob("_lakehouse/*/current.json")):
-            table = _read(path)
+        for table in _published(connection, folder, "current.json"):
             self._relations[table["table"]] = (f"SELECT * FROM iceberg_scan({_quoted(table['metadata'])})", [])
-        for path in sorted(folder.glob("_lakehouse/*/views.json")):
-            for view in _read(path)["views"]:
+        for dataset in _published(connection, folder, "views.json"):
+            for view in dataset["views"]:
                 if all(name in self._relations for name in view["needs"]):
                     self._relations[view["name"]] = (view["sql"], view["needs"])
+
+    def __bool__(self) -> bool:
+        """Whether there are tables."""
+        return bool(self._relations)
 
     def asked_for(self, statement: str) -> dict[str, str]:
         """Name and SELECT of what a statement may read, in the order in which they can be made."""
@@ -55,19 +64,34 @@ class Lakehouse:
         return wanted
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text())
-    if content["version"] > FORMAT_VERSION:
-        raise duckdb.IOException(f"{path} is of a newer lakehouse than these dashboards: update them")
-    return content
+def _published(connection: duckdb.DuckDBPyConnection, folder: str, name: str) -> list[dict[str, Any]]:
+    """What all files of this name tell."""
+    paths = [
+        path
+        for (path,) in connection.execute("SELECT file FROM glob(?) ORDER BY 1", [f"{folder}/_lakehouse/*/{name}"]).fetchall()
+    ]
+    if not paths:
+        return []
+    contents = []
+    for path, text in connection.execute("SELECT filename, content FROM read_text(?) ORDER BY 1", [paths]).fetchall():
+        content: dict[str, Any] = json.loads(text)
+        if content["version"] > FORMAT_VERSION:
+            raise duckdb.IOException(f"{path} is of a newer lakehouse than these dashboards: update them")
+        contents.append(content)
+    return contents
 
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """An empty DuckDB that can open Iceberg tables in one folder and nothing else, and whose configuration is locked."""
+def connect(folder: str) -> duckdb.DuckDBPyConnection:
+    """An empty DuckDB that can open files in one folder, or below one address of S3, and whose configuration is locked.
+
+    Raises:
+        duckdb.Error: credentials cannot be had.
+    """
+    in_s3 = folder.startswith("s3://")
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false",
@@ -77,14 +101,47 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
             "temp_directory": "",
         }
     )
-    for name in ("avro", "iceberg"):
+    for name in (*(["httpfs"] if in_s3 else []), "avro", "iceberg"):
         extension = next(Path(str(files(f"duckdb_extension_{name}"))).glob(f"extensions/*/{name}.duckdb_extension"))
         connection.execute(f"LOAD {_quoted(str(extension))}")
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"SET allowed_directories = [{_quoted(str(folder) + '/')}]")
+    connection.execute("SET enable_progress_bar = false")
+    if in_s3:
+        _give_credentials(connection)
+    connection.execute(f"SET allowed_directories = [{_quoted(folder + '/')}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _give_credentials(connection: duckdb.DuckDBPyConnection) -> None:
+    """Tell DuckDB where S3 is, and the credentials of this moment; none for buckets that anybody may read."""
+    session = botocore.session.Session()
+    try:
+        found = session.get_credentials()
+        login = found.get_frozen_credentials() if found else None
+        profile, region = session.get_scoped_config(), session.get_config_variable("region")
+    except botocore.exceptions.BotoCoreError as error:
+        raise duckdb.IOException(f"there are no credentials for S3: {error}") from error
+    endpoint = next(
+        filter(None, map(os.environ.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))), profile.get("endpoint_url", "")
+    )
+    options = {"REGION": region or "us-east-1"}
+    if login:
+        options |= {"KEY_ID": login.access_key, "SECRET": login.secret_key, "SESSION_TOKEN": login.token or ""}
+    if endpoint:
+        scheme, _, host = endpoint.rpartition("://")
+        virtual = os.environ.get("DASHBOARDS_S3_PATH_STYLE") == "false"
+        options |= {
+            "ENDPOINT": host.rstrip("/"),
+            "USE_SSL": "false" if scheme == "http" else "true",
+            "URL_STYLE": "vhost" if virtual else "path",
+        }
+    listed = ", ".join(f"{name} {_quoted(value)}" for name, value in options.items() if value)
+    connection.execute(f"CREATE SECRET s3 (TYPE s3, {listed})")
+    if authority := os.environ.get("AWS_CA_BUNDLE"):
+        connection.execute(f"SET ca_cert_file = {_quoted(authority)}")
+        connection.execute("SET enable_curl_server_cert_verification = true")
 
 
 def check(statement: str) -> None:
@@ -119,9 +176,9 @@ class ReadingCursor(CursorWrapper):
 class ReadingConnection(ConnectionWrapper):
     """A connection whose cursors read the versions that were current when it was opened."""
 
-    def __init__(self, folder: Path):
-        self.lakehouse, self.made = Lakehouse(folder), set[str]()
+    def __init__(self, folder: str):
         self._raw = connect(folder)
+        self.lakehouse, self.made = Lakehouse(self._raw, folder), set[str]()
         super().__init__(self._raw)
 
     def cursor(self) -> ReadingCursor:
@@ -135,7 +192,7 @@ class LakehouseDialect(Dialect):
     supports_statement_cache = False
 
     def connect(self, *_: Any, **__: Any) -> ReadingConnection:
-        return ReadingConnection(Path(os.environ["DASHBOARDS_TABLES"]))
+        return ReadingConnection(os.environ["DASHBOARDS_TABLES"].rstrip("/"))
 
     @classmethod
     def get_pool_class(cls, url: Any) -> type[NullPool]:

@@ -7,6 +7,8 @@ the browser has no mark and is left alone.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from access import apply_access, read_users
 from asset_files import AssetError, dump, for_engine, read_assets
 from sqlalchemy import create_engine
 from sqlalchemy.engine.url import make_url
+from sqlalchemy.exc import DatabaseError
 from superset.app import create_app
 
 import superset
@@ -39,6 +42,7 @@ def main() -> int:
     app = create_app()
     with app.app_context():
         from superset.connectors.sqla.models import SqlaTable
+        from superset.models.core import Database
 
         from superset import appbuilder, db, security_manager
 
@@ -49,13 +53,17 @@ def main() -> int:
             "admin", "Lakehouse", "Administrator", "admin@localhost", security_manager.find_role("Admin"),
             os.environ["DASHBOARDS_ADMIN_PASSWORD"],
         )  # fmt: skip
-        for path, content in contents.items():
-            if path.startswith("databases/"):
-                _wait_for(content, app.config["DB_CONNECTION_MUTATOR"])
-        imported, removed = import_assets(contents, admin)
-        ours = db.session.query(SqlaTable).filter(SqlaTable.external_url.startswith(MARK)).all()
         try:
-            apply_access(users, ours)
+            contents = _answerable(contents, engine, app.config["DB_CONNECTION_MUTATOR"])
+        except DatabaseError as error:
+            print(f"superset: the query engine does not answer: {error.orig}", file=sys.stderr)
+            return 1
+        imported, removed = import_assets(contents, admin)
+        datasets, databases = (
+            db.session.query(model).filter(model.external_url.startswith(MARK)).all() for model in (SqlaTable, Database)
+        )
+        try:
+            apply_access(users, datasets, databases)
         except AssetError as error:
             print(f"superset: {error}", file=sys.stderr)
             return 1
@@ -101,14 +109,40 @@ def _with_chart_ids(content: Any) -> Any:
     return content
 
 
+def _answerable(contents: dict[str, Any], engine: str, mutator: Any) -> dict[str, Any]:
+    """What of the contents the query engine can answer: without tables of a lakehouse, the connection alone.
+
+    Raises:
+        DatabaseError: DuckDB cannot open the tables, or Trino has not answered for ENGINE_TIMEOUT seconds.
+    """
+    for path, content in contents.items():
+        if path.startswith("databases/"):
+            if engine == "trino":
+                _wait_for(content, mutator)
+                continue
+            with _connected(content, mutator) as connection:
+                has_tables = bool(connection.connection.lakehouse)
+            if not has_tables:
+                print(f"{os.environ['DASHBOARDS_TABLES']} has no tables of a lakehouse: the dashboards are left out")
+                return {path: content for path, content in contents.items() if path.startswith(("databases/", "metadata."))}
+    return contents
+
+
 @backoff.on_exception(backoff.constant, Exception, max_time=ENGINE_TIMEOUT, interval=1, logger=None)
 def _wait_for(database: dict[str, Any], mutator: Any) -> None:
     """Return when the query engine answers; raises its error after ENGINE_TIMEOUT seconds."""
+    with _connected(database, mutator):
+        pass
+
+
+@contextmanager
+def _connected(database: dict[str, Any], mutator: Any) -> Iterator[Any]:
+    """A connection to the query engine, which has answered."""
     options = dict(database["extra"].get("engine_params", {}))
     uri, options = mutator(make_url(database["sqlalchemy_uri"]), options, None, None, None)
-    engine = create_engine(uri, **options)
-    with engine.connect() as connection:
+    with create_engine(uri, **options).connect() as connection:
         connection.exec_driver_sql("SELECT 1").fetchall()
+        yield connection
 
 
 if __name__ == "__main__":

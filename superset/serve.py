@@ -72,7 +72,7 @@ def main() -> int:
             print(f"superset: it did not start within {START_TIMEOUT} s: see the messages above", file=sys.stderr)
             return 1
         print(
-            f"\nDashboards: {address}/superset/dashboard/web-traffic/\n"
+            f"\nDashboards: {address}/superset/dashboard/web-traffic/\nSQL: {address}/sqllab/\n"
             f"User admin, password: admin_password in {state / 'secrets.json'}\nCtrl-C ends it.",
             flush=True,
         )
@@ -115,6 +115,7 @@ def _prepare(state: Path, confined: list[str], environment: dict[str, str]) -> b
     digest = hashlib.sha256()
     for path in sorted([HERE / "requirements.lock", *HERE.glob("*.py"), *(HERE / "assets").rglob("*.yaml")]):
         digest.update(f"{path.relative_to(HERE)}\0".encode() + path.read_bytes())
+    digest.update(environment["DASHBOARDS_TABLES"].encode())
     if environment["DASHBOARDS_USERS"]:
         digest.update(Path(environment["DASHBOARDS_USERS"]).read_bytes())
     stamp = state / "prepared"

@@ -3,10 +3,12 @@
 | variable (DASHBOARDS_...) | meaning |
 |---|---|
 | STATE | folder of what must survive a restart on the laptop, and of caches |
-| TABLES | folder of the tables that DuckDB reads |
+| TABLES | folder of the tables that DuckDB reads, or its address in S3 |
+| S3_PATH_STYLE | `false`: an S3 server of one's own (`AWS_ENDPOINT_URL`) has the bucket in the host name |
 | SECRET_KEY, GUEST_TOKEN_SECRET, ASYNC_QUERIES_SECRET | secrets; unless set, those of `secrets.json` in STATE |
 | DATABASE | address of Superset's own database; unless set, a SQLite file in STATE |
-| TRINO_URI, TRINO_PASSWORD, TRINO_AUTHORITY | connection to Trino, its password, and a PEM file with its authority |
+| TRINO_URI, TRINO_PASSWORD, TRINO_AUTHORITY | user and address of Trino, password, and a PEM file with Trino's authority |
+| TRINO_CATALOG, TRINO_SCHEMA | where Trino has the tables |
 | REDIS, REDIS_PASSWORD | where several servers share their caches; unless set, they are in STATE |
 | TLS | `true`: people come by a proxy that speaks TLS |
 """

@@ -4,22 +4,22 @@ from typing import Any
 
 import requests
 
-from tests.browser.conftest import Dashboards
-
 
 class Api:
     """Requests of one user.
 
     Args:
-        dashboards: whose Superset.
+        address: of Superset, without a path.
         user: name; None: nobody logs in.
         password: of the user.
     """
 
-    def __init__(self, dashboards: Dashboards, user: str | None = None, password: str = ""):
-        self._address = dashboards.address
+    def __init__(self, address: str, user: str | None = None, password: str = ""):
+        self._address = address
         self._session = requests.Session()
         self._session.trust_env = False
+        # The server closes what is idle for 2 s, and a forwarded port does not tell.
+        self._session.headers["Connection"] = "close"
         if user is not None:
             answer = self.post("/api/v1/security/login", {"username": user, "password": password, "provider": "db"})
             answer.raise_for_status()

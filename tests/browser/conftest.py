@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.support.machine import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = REPOSITORY / ".venv-superset" / "bin" / "python"
-
+START, SERVE = (REPOSITORY / "superset" / name for name in ("start.py", "serve.py"))
 
 USERS = """
 - {name: roxane, role: viewer, sites: [rennes]}
@@ -52,23 +53,22 @@ class Dashboards:
 
 @pytest.fixture(scope="session")
 def dashboards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboards]:
+    home = tmp_path_factory.mktemp("dashboards")
+    (home / "users.yaml").write_text(USERS)
+    with serving(home, DASHBOARDS_USERS=str(home / "users.yaml")) as made:
+        yield made
+
+
+@contextmanager
+def serving(home: Path, **environment: str) -> Iterator[Dashboards]:
+    """Superset as `make superset` starts it over the lakehouse in a folder, with these variables, until the block ends."""
     if not PYTHON.exists():
         pytest.skip("Superset is not installed: make .venv-superset/.installed")
-    home, port = tmp_path_factory.mktemp("dashboards"), free_port()
-    state = home / "superset"
-    environment = {**os.environ, "LAKEHOUSE_HOME": str(home), "DASHBOARDS_PORT": str(port)}
-    sample = [sys.executable, str(REPOSITORY / "superset" / "sample.py")]
-    tables = subprocess.run(sample, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    (home / "users.yaml").write_text(USERS)
-    environment |= {
-        "DASHBOARDS_TABLES": tables,
-        "DASHBOARDS_STATE": str(state),
-        "DASHBOARDS_USERS": str(home / "users.yaml"),
-    }
-    log = home / "serve.log"
+    state, port, log = home / "superset", free_port(), home / "serve.log"
+    variables = {**os.environ, "LAKEHOUSE_HOME": str(home), "DASHBOARDS_PORT": str(port), **environment}
     with open(log, "w") as stream:
-        command = [str(PYTHON), str(REPOSITORY / "superset" / "serve.py")]
-        server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stream, text=True)
+        command = [sys.executable, str(START), str(PYTHON), str(SERVE)]
+        server = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=stream, text=True)
         assert server.stdout is not None
         try:
             said = []
@@ -76,9 +76,12 @@ def dashboards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboards]
                 said.append(line)
                 if line.startswith("Ctrl-C"):
                     break
-            assert server.poll() is None, "".join(said) + log.read_text() + (state / "prepare.log").read_text()[-3000:]
+            prepared = state / "prepare.log"
+            assert said and said[-1].startswith("Ctrl-C"), (
+                "".join(said) + log.read_text() + (prepared.read_text()[-3000:] if prepared.exists() else "")
+            )
             password = json.loads((state / "secrets.json").read_text())["admin_password"]
-            yield Dashboards(f"http://127.0.0.1:{port}", password, home, Path(tables), state)
+            yield Dashboards(f"http://127.0.0.1:{port}", password, home, home / "warehouse" / "lakehouse", state)
         finally:
             server.terminate()
             server.wait()

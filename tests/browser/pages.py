@@ -14,6 +14,7 @@ CHROMIUM_OPTIONS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 SECONDS = 1000
 DRAWN = 90 * SECONDS
 

@@ -11,7 +11,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Dashboards
-from tests.browser.pages import DRAWN, browser_page, log_in, number, open_dashboard, problems, tile, tile_of, wait_until_drawn
+from tests.browser.pages import (
+    DRAWN,
+    SCREENSHOTS,
+    browser_page,
+    log_in,
+    number,
+    open_dashboard,
+    problems,
+    tile,
+    tile_of,
+    wait_until_drawn,
+)  # fmt: skip
 
 pytestmark = pytest.mark.browser
 ASSETS = Path(__file__).parents[2] / "superset" / "assets"
@@ -22,7 +33,6 @@ CHARTS = {
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 FIRST_DAY = YESTERDAY - timedelta(days=18)
 """Of the last 20, today included."""
-SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import yaml
 
 from tests.browser.api import Api
 from tests.browser.conftest import PYTHON, REPOSITORY, Dashboards
+from tests.browser.pages import browser_page, log_in, open_dashboard
 
 pytestmark = pytest.mark.browser
 SUPERSET = REPOSITORY / "superset"
@@ -72,7 +73,7 @@ def test_what_was_changed_in_the_browser_is_written_into_the_files_and_nothing_e
     shutil.copytree(original, assets)
     same = run(dashboards, "changes.py", "check", str(assets))
     assert same.returncode == 0, same.stdout
-    admin = Api(dashboards, "admin", dashboards.password)
+    admin = Api(dashboards.address, "admin", dashboards.password)
     charts = admin.get("/api/v1/chart/?q=(page_size:100)").json()["result"]
     slugs = admin.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]
     boards = [admin.get(f"/api/v1/dashboard/{found['id']}").json()["result"] for found in slugs]
@@ -101,6 +102,7 @@ def test_what_was_changed_in_the_browser_is_written_into_the_files_and_nothing_e
         run_import(dashboards, original)
 
 
+@pytest.mark.long
 def test_a_chart_without_its_file_goes_and_one_made_by_hand_stays(dashboards: Dashboards, tmp_path: Path) -> None:
     assets = tmp_path / "assets"
     shutil.copytree(SUPERSET / "assets", assets)
@@ -129,3 +131,34 @@ def test_a_chart_without_its_file_goes_and_one_made_by_hand_stays(dashboards: Da
             connection.execute("DELETE FROM slices WHERE slice_name = 'by hand'")
             connection.commit()
         run_import(dashboards, SUPERSET / "assets")
+
+
+@pytest.mark.long
+def test_a_title_changed_in_the_dialog_of_the_dashboard_is_all_that_an_export_writes(
+    dashboards: Dashboards, tmp_path: Path
+) -> None:
+    assets, original = tmp_path / "assets", SUPERSET / "assets"
+    shutil.copytree(original, assets)
+    try:
+        with browser_page(tmp_path / "chromium") as (page, outside):
+            log_in(page, dashboards.address, "admin", dashboards.password)
+            open_dashboard(page, dashboards.address, "geo-services", len(list((original / "charts" / "geo_services").iterdir())))
+            page.locator("[data-test=edit-dashboard-button]").click()
+            page.locator("[data-test=actions-trigger]").click()
+            page.get_by_text("Edit properties").click()
+            page.locator("[data-test=dashboard-title-input]").fill("Maps and data")
+            page.get_by_role("button", name="Apply").click()
+            with page.expect_response(
+                lambda answer: answer.request.method == "PUT" and "/api/v1/dashboard/" in answer.url
+            ) as saved:
+                page.locator("[data-test=header-save-button]").click()
+            assert saved.value.ok
+            assert outside == set()
+        said = run(dashboards, "changes.py", "export", str(assets)).stdout
+        assert [line for line in said.splitlines() if line.endswith(".yaml")] == ["dashboards/geo_services.yaml"]
+        before, after = ((folder / "dashboards" / "geo_services.yaml").read_text().splitlines() for folder in (original, assets))
+        assert [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]] == [
+            ("dashboard_title: Geo services", "dashboard_title: Maps and data")
+        ]
+    finally:
+        run_import(dashboards, original)

@@ -4,16 +4,16 @@ import json
 import math
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import requests
 
-from tests.browser.pages import browser_page, log_in, open_dashboard, problems
+from tests.browser.pages import SCREENSHOTS, browser_page, log_in, open_dashboard, problems
 from tests.cluster.tools import PROJECT, Release, until
 from tests.support.charts import Rows, Superset
 from tests.support.machine import free_port
@@ -77,6 +77,7 @@ def test_anonymous_sees_nothing(release: Release) -> None:
         assert "/login/" in requests.get(f"{address}/superset/dashboard/web-traffic/", timeout=60).url
 
 
+@pytest.mark.long
 def test_prepared_twice_doubles_nothing(release: Release) -> None:
     with dashboards(release) as address:
         superset = administrator(release, address)
@@ -86,6 +87,7 @@ def test_prepared_twice_doubles_nothing(release: Release) -> None:
         assert before["database"] == 1
 
 
+@pytest.mark.long
 def test_another_pod_takes_its_place(release: Release) -> None:
     before = {pod["metadata"]["uid"] for pod in release.objects("pods", SERVERS)}
     release.kubectl("delete", "pods", "--selector", SERVERS, "--wait")
@@ -113,34 +115,53 @@ def test_every_dashboard_in_a_browser(release: Release, tmp_path: Path) -> None:
     with dashboards(release) as address, browser_page(tmp_path / "profile") as (page, outside):
         superset = administrator(release, address)
         log_in(page, address, "admin", release.secret("superset", "admin-password"))
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         for slug in superset.dashboards():
             open_dashboard(page, address, slug, len(superset.charts(slug)))
-            folder = Path(os.environ.get("LAKEHOUSE_SCREENSHOTS", tmp_path))
-            page.screenshot(path=folder / f"trino-{slug}.png", full_page=True)
+            page.screenshot(path=SCREENSHOTS / f"trino-{slug}.png", full_page=True)
             assert problems(page) == []
         assert outside == set()
 
 
 @pytest.fixture(scope="module")
 def on_duckdb(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Superset]:
-    """The dashboards on this machine, on DuckDB, over the same sample; visitors are hashed by the cluster's key."""
+    """The dashboards on this machine, on DuckDB over the same tables in S3, with a session token that expires."""
     if not SUPERSET_PYTHON.exists():
         pytest.skip("Superset is not installed: make .venv-superset/.installed")
-    home, port = tmp_path_factory.mktemp("dashboards"), free_port()
-    key = release.secret("loader", "key")
-    environment = {**os.environ, "LAKEHOUSE_HOME": str(home), "LAKEHOUSE_KEY": key, "DASHBOARDS_PORT": str(port)}
-    sample = [sys.executable, str(PROJECT / "superset" / "sample.py")]
-    tables = subprocess.run(sample, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    environment |= {"DASHBOARDS_TABLES": tables, "DASHBOARDS_STATE": str(home / "superset")}
-    command = [str(SUPERSET_PYTHON), str(PROJECT / "superset" / "serve.py")]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            assert any(line.startswith("Ctrl-C") for line in server.stdout), "it did not start"
-            password = json.loads((home / "superset" / "secrets.json").read_text())["admin_password"]
-            yield Superset(f"http://127.0.0.1:{port}", "admin", password)
-        finally:
-            server.terminate()
+    state, port = tmp_path_factory.mktemp("dashboards"), free_port()
+    with release.port_forward(f"svc/{release.name}-minio", 9000) as s3:
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
+            **session_login(release, s3),
+            "DASHBOARDS_PORT": str(port),
+            "DASHBOARDS_STATE": str(state),
+            "DASHBOARDS_TABLES": "s3://warehouse/lakehouse",
+        }
+        command = [str(SUPERSET_PYTHON), str(PROJECT / "superset" / "serve.py")]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                assert any(line.startswith("Ctrl-C") for line in server.stdout), (state / "prepare.log").read_text()[-3000:]
+                password = json.loads((state / "secrets.json").read_text())["admin_password"]
+                yield Superset(f"http://127.0.0.1:{port}", "admin", password)
+            finally:
+                server.terminate()
+
+
+def session_login(release: Release, port: int) -> dict[str, str]:
+    """Variables with a session's keys and token, which the object store gives whoever has keys."""
+    keys = [release.secret("minio-loader", key) for key in ("access-key", "secret-key")]
+    client = boto3.client(
+        "sts",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=keys[0],
+        aws_secret_access_key=keys[1],
+        region_name="us-east-1",
+    )
+    given = client.assume_role(RoleArn="arn:aws:iam::000000000000:role/any", RoleSessionName="dashboards")["Credentials"]
+    names = {"AWS_ACCESS_KEY_ID": "AccessKeyId", "AWS_SECRET_ACCESS_KEY": "SecretAccessKey", "AWS_SESSION_TOKEN": "SessionToken"}
+    return {name: given[part] for name, part in names.items()}
 
 
 @pytest.mark.long

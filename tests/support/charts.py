@@ -21,6 +21,8 @@ class Superset:
         self._address = address
         self._session = requests.Session()
         self._session.trust_env = False
+        # The server closes what is idle for 2 s, and a forwarded port does not tell.
+        self._session.headers["Connection"] = "close"
         login = {"username": user, "password": password, "provider": "db"}
         self._session.headers["Authorization"] = f"Bearer {self.post('/api/v1/security/login', login)['access_token']}"
 
