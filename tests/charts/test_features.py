@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.charts.conftest import VALUES, Helm, of_kind, pods
 
@@ -102,6 +103,7 @@ def existing_secrets(objects: Objects) -> None:
         ("vault-users", "htpasswd"), ("vault-users", "stop"), ("vault-users", "writer"), ("vault-users", "dashboards"),
         ("vault-key", "hash"), ("vault-superset", "admin"), ("vault-superset", "sign"), ("vault-superset", "guest"),
         ("vault-superset", "async"), ("vault-database", "password"), ("vault-database", "username"),
+        ("vault-people", "dashboards.json"),
     }  # fmt: skip
     assert of_others <= secrets_used(objects)
     # Made are those of the users that were not given, the nodes' secret, and the certificate.
@@ -231,8 +233,20 @@ def superset(objects: Objects) -> None:
     assert environment["DASHBOARDS_REDIS"] == "redis://redis.example.org:6379/3"
     assert environment["DASHBOARDS_TLS"] == "true"
     assert ("redis", "word") in secrets_used(objects)
-    # The password is for who makes the user, not for who serves.
-    assert "DASHBOARDS_ADMIN_PASSWORD" not in environment
+    # Passwords are for who makes users, not for who serves.
+    assert not {"DASHBOARDS_ADMIN_PASSWORD", "DASHBOARDS_PASSWORDS"} & environment.keys()
+    [prepare] = [pod["spec"]["containers"][0] for name, pod in pods(objects).items() if "superset-prepare" in name]
+    for given in (environment, {entry["name"]: entry.get("value") for entry in prepare["env"]}):
+        assert given["DASHBOARDS_TRINO_URI"] == "trino://superset@lakehouse-trino:8443"
+        assert (given["DASHBOARDS_TRINO_CATALOG"], given["DASHBOARDS_TRINO_SCHEMA"]) == ("tables", "logs")
+    assert {"name": "users", "mountPath": "/run/secrets/users"} in prepare["volumeMounts"]
+    users = yaml.safe_load(configuration(objects, "superset-users", "users.yaml"))
+    assert users == [
+        {"name": "anna@example.org", "role": "viewer", "sites": ["rennes", "l'autre"]},
+        {"name": "otto", "role": "analyst"},
+    ]
+    passwords = json.loads(base64.b64decode(named(objects, "Secret", "lakehouse-superset-users")["data"]["passwords.json"]))
+    assert passwords.keys() == {"anna@example.org", "otto"} and all(len(password) == 32 for password in passwords.values())
     [egress] = [
         policy["spec"]["egress"] for policy in of_kind(objects, "NetworkPolicy") if policy["spec"]["policyTypes"] == ["Egress"]
     ]

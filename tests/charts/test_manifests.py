@@ -178,6 +178,14 @@ def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[
             "postgresql.enabled is false, and superset.database.host still names it",
         ),
         ({"postgresql": {"databases": ["metastore"]}}, 'postgresql.databases does not name "superset"'),
+        (
+            {"loader": {"namespace": "logs"}},
+            "loader.namespace is logs and superset.trino.schema is lakehouse: the dashboards would",
+        ),
+        (
+            {"superset": {"auth": {"users": [{"name": "otto", "role": "analyst"}, {"name": "otto", "role": "analyst"}]}}},
+            "superset: auth.users names otto twice: every user is there once, with all sites",
+        ),
         ({"trino": {"enabled": False}}, "trino.enabled is false, and loader.views asks it: set loader.views.enabled to false"),
         (
             {"trino": {"enabled": False}, "loader": {"views": {"enabled": False}}},

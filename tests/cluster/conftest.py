@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
+from tests.browser.forged import SITE
 from tests.cluster.clusters import given_cluster, start_cluster
 from tests.cluster.node.node import Node
 from tests.cluster.tables import SOURCES
@@ -79,6 +80,7 @@ def restricted_namespace(cluster: Cluster, name: str) -> Iterator[Release]:
 
 VALUES = {
     "loader": {"sources": SOURCES},
+    "superset": {"auth": {"users": [{"name": "roxane", "role": "viewer", "sites": [SITE]}, {"name": "otto", "role": "analyst"}]}},
     "trino": {
         "catalogs": {
             "extra": {
@@ -94,7 +96,7 @@ VALUES = {
 
 @pytest.fixture(scope="session")
 def configured(release: Release, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """The release with a source that loads access logs from the landing bucket, and one more catalog."""
+    """The release with a source that loads access logs from the landing bucket, users of the dashboards, and one more catalog."""
     file = tmp_path_factory.mktemp("values") / "values.json"
     file.write_text(json.dumps(VALUES), encoding="utf-8")
     upgrade(release, package, "--values", str(file))

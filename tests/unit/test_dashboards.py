@@ -62,7 +62,9 @@ def test_files_are_written_as_export_writes_them(path: str) -> None:
 
 @pytest.mark.parametrize("path", FILES)
 def test_only_addresses_names_and_expressions_differ_between_engines(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DASHBOARDS_TRINO_URI", "trino://analyst@trino.example:8443/iceberg")
+    monkeypatch.setenv("DASHBOARDS_TRINO_URI", "trino://analyst@trino.example:8443")
+    monkeypatch.setenv("DASHBOARDS_TRINO_CATALOG", "iceberg")
+    monkeypatch.setenv("DASHBOARDS_TRINO_SCHEMA", "logs")
     duckdb, trino = (for_engine(FILES[path], engine) for engine in ENGINES)
     if path.startswith(("charts/", "dashboards/")):
         assert duckdb == trino == FILES[path]

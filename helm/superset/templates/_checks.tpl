@@ -5,6 +5,16 @@
 {{- end }}
 {{- with .Values.auth }}
 {{- include "common.demandSecret" (dict "root" $ "value" "auth.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
+{{- if .users }}
+{{- include "common.demandSecret" (dict "root" $ "value" "auth.usersSecret" "name" .usersSecret "keys" (values .usersSecretKeys)) }}
+{{- end }}
+{{- $names := list }}
+{{- range .users }}
+{{- if has .name $names }}
+{{- fail (printf "superset: auth.users names %s twice: every user is there once, with all sites" .name) }}
+{{- end }}
+{{- $names = append $names .name }}
+{{- end }}
 {{- end }}
 {{- with .Values.database }}
 {{- include "common.demandSecret" (dict "root" $ "value" "database.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}

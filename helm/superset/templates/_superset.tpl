@@ -46,6 +46,17 @@ spec:
         secretName: {{ tpl $values.trino.authoritySecret $root }}
         items:
           - {key: ca.crt, path: ca.crt}
+    {{- if and (eq .component "prepare") $values.auth.users }}
+    - name: users
+      projected:
+        sources:
+          - configMap:
+              name: {{ include "common.fullname" $root }}-users
+          - secret:
+              name: {{ include "common.secretName" (dict "root" $root "existing" $values.auth.usersSecret "name" (printf "%s-users" (include "common.fullname" $root))) }}
+              items:
+                - {key: {{ $values.auth.usersSecretKeys.passwords | quote }}, path: passwords.json}
+    {{- end }}
     {{- with $values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -63,6 +74,12 @@ env:
   {{- include "superset.environment" .root | nindent 2 }}
   {{- if eq (.component | default "") "prepare" }}
   {{- include "common.secretEnv" (dict "name" "DASHBOARDS_ADMIN_PASSWORD" "secret" (include "superset.secret" .root) "key" $values.auth.existingSecretKeys.adminPassword) | nindent 2 }}
+  {{- if $values.auth.users }}
+  - name: DASHBOARDS_USERS
+    value: /run/secrets/users/users.yaml
+  - name: DASHBOARDS_PASSWORDS
+    value: /run/secrets/users/passwords.json
+  {{- end }}
   {{- end }}
 volumeMounts:
   - name: state
@@ -71,6 +88,10 @@ volumeMounts:
     mountPath: /tmp
   - name: authority
     mountPath: /run/secrets/trino
+  {{- if and (eq (.component | default "") "prepare") $values.auth.users }}
+  - name: users
+    mountPath: /run/secrets/users
+  {{- end }}
   {{- with $values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -91,7 +112,11 @@ volumeMounts:
 {{ include "common.secretEnv" (dict "name" "PGPASSWORD" "secret" $databaseSecret "key" $database.existingSecretKeys.password) }}
 {{- with .Values.trino }}
 - name: DASHBOARDS_TRINO_URI
-  value: {{ printf "trino://%s@%s/iceberg/lakehouse" .user (tpl .server $ | trimPrefix "https://") | quote }}
+  value: {{ printf "trino://%s@%s" .user (tpl .server $ | trimPrefix "https://") | quote }}
+- name: DASHBOARDS_TRINO_CATALOG
+  value: {{ .catalog | quote }}
+- name: DASHBOARDS_TRINO_SCHEMA
+  value: {{ .schema | quote }}
 - name: DASHBOARDS_TRINO_AUTHORITY
   value: /run/secrets/trino/ca.crt
 {{ include "common.secretEnv" (dict "name" "DASHBOARDS_TRINO_PASSWORD" "secret" (tpl .existingSecret $) "key" .existingSecretKeys.password) }}
