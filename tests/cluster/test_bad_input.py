@@ -60,6 +60,7 @@ def last_words(release: Release, component: str) -> str:
     return "\n".join(words).strip()
 
 
+@pytest.mark.long
 def test_a_database_that_is_not_there(wrong: Release, request: pytest.FixtureRequest) -> None:
     wrong.kubectl("create", "secret", "generic", "database", "--from-literal=username=a", "--from-literal=password=b")
     options = ("--set", "database.host=nowhere.example.org", "--set", "database.existingSecret=database")
@@ -76,6 +77,7 @@ def test_a_database_that_is_not_there(wrong: Release, request: pytest.FixtureReq
         uninstall(wrong)
 
 
+@pytest.mark.long
 def test_a_catalog_with_a_typing_error(wrong: Release) -> None:
     catalog = "catalogs.extra.orders=connector.name=tpch\ntpch.splits-per-nod=2"
     install(wrong, "trino", "--set", "worker.replicas=0", "--set", catalog)

@@ -112,6 +112,7 @@ def test_an_object_replaced_between_listing_and_reading(tmp_path: Path, s3: S3Se
     assert statuses(home.load(f"s3://{bucket}/a.log")) == {"loaded": 1}
 
 
+@pytest.mark.long
 def test_a_second_run_over_ten_thousand_objects_reads_none(tmp_path: Path, s3: S3Server) -> None:
     bucket = s3.new_bucket()
     client = s3.client()
