@@ -96,9 +96,13 @@ def ask_in_sql_lab(api: Api, statement: str) -> Any:
 
 
 def test_an_analyst_asks_trino_in_their_own_name(analyst: Api) -> None:
-    answer = ask_in_sql_lab(analyst, "SELECT current_user AS who, count(*) > 0 AS some FROM access_logs")
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["data"] == [{"who": "otto", "some": True}]
+    for statement, told in (
+        ("SELECT current_user AS who", [{"who": "otto"}]),
+        ("SELECT count(*) > 0 AS some FROM access_logs", [{"some": True}]),
+    ):
+        answer = ask_in_sql_lab(analyst, statement)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["data"] == told
     for statement in ("SELECT client_ip FROM access_logs", "SELECT query_text FROM api_logs"):
         answer = ask_in_sql_lab(analyst, statement)
         assert answer.status_code != 200 and "Access Denied" in answer.text, answer.text

@@ -1,5 +1,6 @@
 """What charts show, asked of Superset's chart data API: the same question for both query engines."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,7 +76,8 @@ def query_context(form: dict[str, Any]) -> dict[str, Any]:
         metrics: list[Any] = []
     else:
         metrics = form.get("metrics") or [form["metric"]]
-    order = form.get("timeseries_limit_metric")
+    order = [[form["timeseries_limit_metric"], False]] if form.get("timeseries_limit_metric") else []
+    order += [json.loads(column) for column in form.get("order_by_cols") or []]
     filters = [
         {
             "col": part["subject"],
@@ -88,7 +90,7 @@ def query_context(form: dict[str, Any]) -> dict[str, Any]:
         "columns": columns,
         "metrics": metrics,
         "filters": filters,
-        "orderby": [[order, False]] if order else [],
+        "orderby": order,
         "row_limit": form["row_limit"],
     }
     return {
