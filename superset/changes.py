@@ -74,6 +74,7 @@ def _current(files: dict[str, Any], engine: str) -> Iterator[tuple[str, dict[str
         if path.startswith("datasets/") and exported["cache_timeout"] == found.database.cache_timeout:
             exported["cache_timeout"] = content["cache_timeout"]  # Superset exports the database's where a dataset has none
         if path.startswith("dashboards/"):
+            exported["position"].pop("HEADER_ID", None)  # the title once more
             _charts_by_uuid(exported, {chart.id: str(chart.uuid) for chart in found.slices})
             for chart in sorted(found.slices, key=lambda chart: chart.id):
                 if str(chart.uuid) not in known:

@@ -82,7 +82,7 @@ def import_assets(contents: dict[str, Any], user: object) -> tuple[int, int]:
 
     from superset import db
 
-    command = ImportAssetsCommand({path: dump(_with_chart_ids(content)) for path, content in contents.items()})
+    command = ImportAssetsCommand({path: dump(_whole(content)) for path, content in contents.items()})
     with override_user(user):
         command.run()
         ours = {str(config["uuid"]) for name, config in command._configs.items() if name.split("/")[0] in FOLDERS}
@@ -98,8 +98,13 @@ def import_assets(contents: dict[str, Any], user: object) -> tuple[int, int]:
     return len(ours), removed
 
 
-def _with_chart_ids(content: Any) -> Any:
-    """Give the charts of a dashboard the numbers that the import wants, and replaces: the files know charts by UUID only."""
+def _whole(content: Any) -> Any:
+    """Give a dashboard what the import wants and the files leave out.
+
+    These are numbers of its charts, which the import replaces (the files know charts by UUID only), and its title once more.
+    """
+    if "position" in content:
+        content["position"]["HEADER_ID"] = {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": content["dashboard_title"]}}
     charts = [cell for cell in content.get("position", {}).values() if isinstance(cell, dict) and cell.get("type") == "CHART"]
     numbers = {cell["meta"]["uuid"]: number for number, cell in enumerate(charts, 1)}
     for cell in charts:
