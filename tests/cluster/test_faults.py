@@ -13,7 +13,7 @@ SERVERS = "app.kubernetes.io/component in (server,coordinator,worker)"
 """Pods that always run, and not those of jobs."""
 PARTS = {part: f"app.kubernetes.io/name={part},{SERVERS}" for part in ("minio", "metastore", "postgresql", "trino")}
 STEPS = ("intent declared", "staged", "commit prepared")
-IN_EVERY_RUN = {("minio", "staged"), ("metastore", "commit prepared")}
+IN_EVERY_RUN = {("minio", "staged")}
 
 
 def kill(release: Release, selector: str) -> set[str]:

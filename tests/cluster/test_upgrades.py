@@ -53,6 +53,7 @@ def rollback(release: Release) -> None:
     until(lambda: all_ready(release), "all pods ready")
 
 
+@pytest.mark.long
 def test_other_values_and_back(configured: Release, package: Path, tmp_path: Path) -> None:
     rows = pa.table({"id": pa.array([1, 2, 3], pa.int64())})
     with metastore(configured) as catalog:
