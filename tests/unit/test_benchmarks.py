@@ -17,11 +17,13 @@ ROWS = {
     "memory": ("1,000 in order", "10,000 in order, one file", "10,000 shuffled"),
     "views": ("lakehouse, read by DuckDB", "lakehouse, read by pyiceberg", "pyiceberg append", "bare Parquet"),
     "commits": ("3 days stored", "10 days stored", "ratio"),
+    "dashboards": ("web-traffic", "geo-services", "classification-api", "lakehouse-health"),
     "last_days": ("table, filter on date, folder", "published files, glob, folder", "lakehouse sql, filter on date, folder"),
 }
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+# Superset takes a minute to start.
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name == "dashboards")) for name in BENCHMARKS])
 def test_benchmark_prints_its_table(name: str) -> None:
     answer = CliRunner().invoke(app, [name, "--quick", "--profile"], catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
@@ -55,7 +57,7 @@ def test_page_without_markers_is_left_alone(tmp_path: Path) -> None:
 
 def test_page_has_a_place_for_every_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    for name in ("load", "load-phases", "memory", "views", "commits", "last-days"):
+    for name in ("load", "load-phases", "memory", "views", "commits", "last-days", "dashboards"):
         assert f"<!-- {name} -->" in page
         assert f"<!-- /{name} -->" in page
 
