@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import images
-from tests.cluster.node.node import Node, NodeError
+from tests.cluster.node.node import Node
 from tests.cluster.node.programs import HELM, program
 from tests.cluster.tools import Cluster
 
@@ -22,12 +21,7 @@ def given_cluster() -> Cluster | None:
 def start_cluster(node: Node) -> Cluster:
     """Start a node that knows all images; what has to be built is built before it takes memory."""
     archives = [images.archive(name) for name in images.IMAGES]
-    try:
-        node.up()
-    except NodeError as error:  # seen once in a hundred starts, and not since it says why
-        print(f"THE NODE DID NOT COME UP AND IS STARTED ONCE MORE: {error}", file=sys.stderr)
-        node.stop()
-        node.up()
+    node.up()
     for archive in archives:
         node.load_image(archive)
     return Cluster(node.places.kubeconfig, node.places.state / "bin" / "kubectl", program(HELM))
