@@ -39,7 +39,10 @@ def run(options: Options) -> list[Report]:
     rows, times = (QUICK_ROWS, QUICK_TIMES) if options.quick else (ROWS, TIMES)
     _fill(settings_of(options.folder), options.folder / "logs", rows)
     with _serving(options.folder) as dashboards:
-        lines = [_measure(dashboards, slug, times) for slug in _superset(dashboards).dashboards()]
+        from tests.support.charts import Superset
+
+        superset = Superset(dashboards.address, "admin", dashboards.password)
+        lines = [_measure(dashboards, superset, slug, times) for slug in superset.dashboards()]
     title = f"Dashboards over {rows:,} rows of access logs of {fill.DAYS} days, nothing cached, median of {times}"
     headings = ("dashboard", "charts", "slowest chart, ms", "all charts answered, ms", "all drawn in a browser, ms")
     slowest = f"The slowest charts: {', '.join(f'{name} ({slug})' for slug, *_, name in lines)}."
@@ -72,20 +75,12 @@ def _serving(home: Path) -> "Iterator[Dashboards]":
         yield dashboards
 
 
-def _superset(dashboards: "Dashboards") -> "Superset":
-    from tests.support.charts import Superset
-
-    return Superset(dashboards.address, "admin", dashboards.password)
-
-
-def _measure(dashboards: "Dashboards", slug: str, times: int) -> tuple[str, ...]:
+def _measure(dashboards: "Dashboards", superset: "Superset", slug: str, times: int) -> tuple[str, ...]:
     """Name, charts and times of a dashboard, and the name of its slowest chart."""
     from tests.support.charts import query_context
 
-    superset = _superset(dashboards)
-    forms = [chart["form_data"] for chart in superset.get(f"/api/v1/dashboard/{slug}/charts")["result"]]
-    names = [chart["slice_name"] for chart in superset.get(f"/api/v1/dashboard/{slug}/charts")["result"]]
-    contexts = [query_context(form) for form in forms]
+    charts = superset.get(f"/api/v1/dashboard/{slug}/charts")["result"]
+    contexts = [query_context(chart["form_data"]) for chart in charts]
     alone = [statistics.median(timed(partial(_ask, superset, context), times)) for context in contexts]
 
     def all_at_once() -> None:
@@ -99,7 +94,7 @@ def _measure(dashboards: "Dashboards", slug: str, times: int) -> tuple[str, ...]
         slug,
         str(len(contexts)),
         *(f"{seconds * 1000:,.0f}" for seconds in (slowest, together, drawn)),
-        names[alone.index(slowest)],
+        charts[alone.index(slowest)]["slice_name"],
     )
 
 

@@ -108,7 +108,10 @@ def _known(target: Table, days: Iterable[date], dataset: str, due: set[str]) -> 
 
 
 def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord], sizes: TableSizes) -> Iterator[pl.DataFrame]:
-    snapshots = len(source.metadata.snapshots)
+    snapshots = {"table_snapshots": len(source.metadata.snapshots)}
+    told: dict[str | None, dict[str, int]] = {
+        site: dict(zip(_SIZES, numbers, strict=True)) | snapshots for site, numbers in sizes.by_site.items()
+    }
     for load in due:
         days = [date.fromisoformat(day) for day in load.days]
         common = {
@@ -120,7 +123,6 @@ def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord], si
             "first_day": min(days, default=None),
             "last_day": max(days, default=None),
         }
-        told = sizes.by_site if load is due[-1] else {}
         sites: list[str | None] = [*sorted(load.rows_by_site)] or [None]
         rows: list[dict[str, Any]] = [
             {
@@ -128,7 +130,7 @@ def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord], si
                 "site": site,
                 "rows_added": load.rows_by_site.get(site, 0) if site is not None else load.rows_added,
                 "rows_removed": 0 if index else load.rows_removed,
-                **({**dict(zip(_SIZES, told[site], strict=True)), "table_snapshots": snapshots} if site in told else {}),
+                **(told.get(site, {}) if load is due[-1] else {}),
             }
             for index, site in enumerate(sites)
         ]

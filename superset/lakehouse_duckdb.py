@@ -123,9 +123,7 @@ def _give_credentials(connection: duckdb.DuckDBPyConnection) -> None:
         profile, region = session.get_scoped_config(), session.get_config_variable("region")
     except botocore.exceptions.BotoCoreError as error:
         raise duckdb.IOException(f"there are no credentials for S3: {error}") from error
-    endpoint = next(
-        filter(None, map(os.environ.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))), profile.get("endpoint_url", "")
-    )
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or profile.get("endpoint_url", "")
     options = {"REGION": region or "us-east-1"}
     if login:
         options |= {"KEY_ID": login.access_key, "SECRET": login.secret_key, "SESSION_TOKEN": login.token or ""}

@@ -43,8 +43,8 @@ def write_sample(
             three, for access_logs only.
         unique_agents: how many different user agents appear.
         unique_urls: how many different URLs appear.
-        count: is told of the days that are written.
         response_time: append the response time in seconds, as nginx's `$request_time` prints it.
+        count: is told of the days that are written.
 
     Raises:
         DatasetError: there is no sample of this dataset.

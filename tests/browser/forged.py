@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.browser.api import Api, rows
+from tests.support.superset import Api, rows
 
 SITE, OTHER = "rennes", "paris"
 """The viewer's, and one that is not."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.browser.api import Api, rows
 from tests.browser.conftest import Dashboards
 from tests.browser.forged import FORGED, OTHER, SITE, assert_only_own_rows
 from tests.browser.pages import browser_page, log_in, number, open_dashboard, problems, tile
 from tests.browser.test_dashboards import CHARTS, FIRST_DAY
+from tests.support.superset import Api, rows
 
 pytestmark = pytest.mark.browser
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.browser.api import Api
 from tests.browser.conftest import PYTHON, REPOSITORY, Dashboards
 from tests.browser.pages import browser_page, log_in, open_dashboard
+from tests.support.superset import Api
 
 pytestmark = pytest.mark.browser
 SUPERSET = REPOSITORY / "superset"

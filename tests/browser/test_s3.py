@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.browser.api import Api
 from tests.browser.conftest import PYTHON, REPOSITORY, START, serving
 from tests.s3server import S3Server
 from tests.support.home import Home
 from tests.support.s3stub import refusing
+from tests.support.superset import Api
 from tests.support.tiny import lines
 
 pytestmark = pytest.mark.browser

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.browser.api import Api, rows
 from tests.browser.forged import FORGED, OTHER, SITE, assert_only_own_rows
 from tests.browser.pages import browser_page, log_in, number, open_dashboard, problems, tile
 from tests.cluster.test_superset import administrator, dashboards
 from tests.cluster.tools import Release
+from tests.support.superset import Api, rows
 
 pytestmark = pytest.mark.cluster
 

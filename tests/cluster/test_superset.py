@@ -13,15 +13,14 @@ import boto3
 import pytest
 import requests
 
+from tests.browser.conftest import PYTHON, serving
 from tests.browser.pages import SCREENSHOTS, browser_page, log_in, open_dashboard, problems
 from tests.cluster.tools import PROJECT, Release, until
 from tests.s3server import S3Server
 from tests.support.charts import Rows, Superset
-from tests.support.machine import free_port
 
 pytestmark = pytest.mark.cluster
 SERVERS = "app.kubernetes.io/name=superset,app.kubernetes.io/component=server"
-SUPERSET_PYTHON = PROJECT / ".venv-superset" / "bin" / "python"
 
 
 @contextmanager
@@ -127,27 +126,11 @@ def test_every_dashboard_in_a_browser(release: Release, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def on_duckdb(release: Release, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Superset]:
     """The dashboards here, on DuckDB over a copy of the same tables: a forwarded port stalls under so many questions."""
-    if not SUPERSET_PYTHON.exists():
-        pytest.skip("Superset is not installed: make .venv-superset/.installed")
     with release.port_forward(f"svc/{release.name}-minio", 9000) as store:
         copy_warehouse(session(release, store).client("s3", endpoint_url=f"http://127.0.0.1:{store}"), s3.client())
-    state, port = tmp_path_factory.mktemp("dashboards"), free_port()
-    environment = {
-        **os.environ,
-        **s3.environment(),
-        "DASHBOARDS_PORT": str(port),
-        "DASHBOARDS_STATE": str(state),
-        "DASHBOARDS_TABLES": "s3://warehouse/lakehouse",
-    }
-    command = [str(SUPERSET_PYTHON), str(PROJECT / "superset" / "serve.py")]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            assert any(line.startswith("Ctrl-C") for line in server.stdout), (state / "prepare.log").read_text()[-3000:]
-            password = json.loads((state / "secrets.json").read_text())["admin_password"]
-            yield Superset(f"http://127.0.0.1:{port}", "admin", password)
-        finally:
-            server.terminate()
+    home = tmp_path_factory.mktemp("dashboards")
+    with serving(home, DASHBOARDS_TABLES="s3://warehouse/lakehouse", **s3.environment()) as made:
+        yield Superset(made.address, "admin", made.password)
 
 
 def session(release: Release, port: int) -> boto3.Session:
@@ -194,7 +177,7 @@ def test_duckdb_reads_the_tables_with_a_session_token(release: Release) -> None:
             "DASHBOARDS_TABLES": "s3://warehouse/lakehouse",
             "PYTHONPATH": str(PROJECT / "superset"),
         }
-        command = [str(SUPERSET_PYTHON), "-c", program]
+        command = [str(PYTHON), "-c", program]
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     [[hits]] = release.trino("SELECT sum(hits) FROM access_logs_traffic")
     assert done.stdout == f"[({hits},)]\n"

@@ -6,11 +6,13 @@ from typing import Any
 
 import requests
 
+from tests.support.superset import Api
+
 Rows = list[dict[str, Any]]
 
 
 class Superset:
-    """Superset's API, as somebody who has logged in.
+    """What Superset tells somebody who has logged in, who expects no refusal.
 
     Args:
         address: without a path.
@@ -19,21 +21,15 @@ class Superset:
     """
 
     def __init__(self, address: str, user: str, password: str) -> None:
-        self._address = address
-        self._session = requests.Session()
-        self._session.trust_env = False
-        # The server closes what is idle for 2 s, and a forwarded port does not tell.
-        self._session.headers["Connection"] = "close"
-        login = {"username": user, "password": password, "provider": "db"}
-        self._session.headers["Authorization"] = f"Bearer {self.post('/api/v1/security/login', login)['access_token']}"
+        self._api = Api(address, user, password)
 
     def get(self, path: str) -> Any:
         """A JSON answer; raises requests.HTTPError."""
-        return self._answer(self._session.get(f"{self._address}{path}", timeout=120))
+        return self._answer(self._api.get(path))
 
     def post(self, path: str, content: Any) -> Any:
         """A JSON answer; raises requests.HTTPError."""
-        return self._answer(self._session.post(f"{self._address}{path}", json=content, timeout=120))
+        return self._answer(self._api.post(path, content))
 
     def counts(self) -> dict[str, int]:
         """How many objects of each kind there are."""
