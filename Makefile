@@ -77,10 +77,10 @@ charts-docs: $(VENV)/.dev ## Make schema and README.md of each chart from its va
 images: $(VENV)/.dev ## Build all container images that the charts run, without any image registry if need be
 	$(BIN)/python -m images
 
-up: $(VENV)/.dev ## Install the lakehouse on a Kubernetes here: KUBECONFIG's, or a node made for it (root, Linux)
+up: $(VENV)/.dev ## Install the lakehouse on a Kubernetes here: KUBECONFIG's, kind's, or a node made for it (root, Linux)
 	@$(BIN)/python -m tests.cluster up $(UP_ARGS)
 
-down: $(VENV)/.dev ## End the node that `make up` made and keep its data; DOWN_ARGS=--remove removes them too
+down: $(VENV)/.dev ## End the cluster that `make up` made and keep its data; DOWN_ARGS=--remove removes them too
 	@$(BIN)/python -m tests.cluster down $(DOWN_ARGS)
 
 docs: $(VENV)/.dev ## Build the documentation into site/

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 from images.errors import ImageError
-from tests.cluster.clusters import given_cluster, start_cluster
-from tests.cluster.node.node import Node, NodeError
+from tests.cluster.clusters import end_cluster, lasting_cluster
+from tests.cluster.kind import KindError
+from tests.cluster.node.node import NodeError
 from tests.cluster.node.places import Places, places
 from tests.cluster.node.programs import BuildError
-from tests.cluster.tools import CHARTS, Cluster, CommandFailedError, Release, all_ready, build_dependencies, until
+from tests.cluster.tools import CHARTS, CommandFailedError, Release, all_ready, build_dependencies, until
 
 NAME = "lakehouse"
 READY_SECONDS = 900
@@ -30,12 +31,8 @@ def main() -> int:
         if chosen.command == "up":
             _up(chosen.values)
         else:
-            with Node(_places()).held() as node:
-                if chosen.remove:
-                    node.down()
-                else:
-                    node.stop()
-    except (BuildError, CommandFailedError, ImageError, NodeError) as error:
+            end_cluster(_places(), chosen.remove)
+    except (BuildError, CommandFailedError, ImageError, KindError, NodeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
@@ -47,14 +44,9 @@ def _places() -> Places:
     return Places(places().cache, data / "lakehouse" / "cluster")
 
 
-def _own_cluster() -> Cluster:
-    with Node(_places()).held() as node:
-        return start_cluster(node)
-
-
 def _up(values: list[str]) -> None:
     start = time.monotonic()
-    cluster = given_cluster() or _own_cluster()
+    cluster = lasting_cluster(_places())
     build_dependencies(cluster)
     options = [option for file in values for option in ("--values", file)]
     command = ("upgrade", "--install", NAME, str(CHARTS / "lakehouse"), "--namespace", NAME, "--create-namespace")
