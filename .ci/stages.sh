@@ -24,6 +24,19 @@ stage() { # stage NAME COMMAND...: run it and remember how long it took
     running=
 }
 
+debian_packages() { # debian_packages COMMAND=PACKAGE...: install the packages whose command is missing
+    local missing=() pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    if ((${#missing[@]} == 0)); then
+        echo "nothing is missing"
+        return
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
 cache() { # cache NAME FOLDER: say whether it was there when the run began
     if [[ -n $2 && -n $(ls -A "$2" 2>/dev/null) ]]; then
         report+=("   used  cache of $1: $2")

@@ -94,6 +94,10 @@ VALUES = {
 }
 
 
+SMALL: dict[str, Any] = {"trino": {"worker": {"replicas": 0}}, "loader": {"sample": {"enabled": False}}}
+"""For a whole release beside the one of the other tests: no more of Trino than a coordinator, and no sample logs."""
+
+
 @pytest.fixture(scope="session")
 def configured(release: Release, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """The release with a source that loads access logs from the landing bucket, users of the dashboards, and one more catalog."""
