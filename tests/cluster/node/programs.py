@@ -72,6 +72,8 @@ HELM = Program(
     "helm.sh/helm/v3/cmd/helm@v3.19.0",
     link="-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34",
 )
+# Long tests only, so that it is not among PROGRAMS. It reads that version out of its own build, by itself.
+HELM_4 = Program("helm", "helm.sh/helm/v4/cmd/helm@v4.3.1")
 HELM_DOCS = Program("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2")
 VERSITYGW = Program("versitygw", "github.com/versity/versitygw/cmd/versitygw@v1.8.0")
 PROGRAMS = (KUBERNETES, COREDNS, PAUSE, LOCAL_PATH_PROVISIONER, HELM, HELM_DOCS, VERSITYGW)
