@@ -21,9 +21,8 @@ from lakehouse.errors import InputError, UsageError
 from lakehouse.settings import Settings
 from lakehouse.storage import explain, is_s3, s3_client, split_s3
 
-BLOCK_BYTES = 24 * 2**20
-"""Bytes read, parsed and written at a time: memory is a small multiple of it, and much is done once a block. For 32 MiB and
-more glibc gets fresh memory from the system every time."""
+BLOCK_BYTES = 16 * 2**20
+"""Bytes read, parsed and written at a time: memory is a small multiple of it, and much is done once a block."""
 HEAD_BYTES = 64 * 1024
 """Bytes in which a format is detected and inputs are first told apart."""
 _READ_BYTES = 2**20

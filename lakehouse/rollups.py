@@ -15,7 +15,7 @@ from functools import cache
 import duckdb
 import polars as pl
 from pyiceberg.catalog import Catalog
-from pyiceberg.manifest import ManifestContent
+from pyiceberg.manifest import DataFile, ManifestContent
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 
@@ -32,7 +32,7 @@ from lakehouse.engines import duckdb as engine
 from lakehouse.errors import QueryError
 from lakehouse.ledger import Ledger
 from lakehouse.ledger_commit import attempts
-from lakehouse.live import live_files, manifest_of_days
+from lakehouse.live import live_files, manifest_of_days, manifests
 from lakehouse.observer import Count, count_silently
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, uses_s3
@@ -40,7 +40,8 @@ from lakehouse.storage import Store, uses_s3
 SEQUENCE = "lakehouse.rollup-sequence"
 DEFINITION = "lakehouse.rollup-definition"
 DAYS_PER_QUERY = 32
-"""Days aggregated by one query: bounds memory, not the answer."""
+ROWS_PER_QUERY = 1_000_000
+"""Days, and rows unless one day has more, that one query aggregates: they bound memory, not the answer."""
 MEMORY_LIMIT = "256MB"
 Connect = Callable[[bool], duckdb.DuckDBPyConnection]
 """Gives a connection, with the Iceberg extension or without it."""
@@ -137,24 +138,29 @@ def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]
     query = rollup.sql if rollup.portable else _transpiled(rollup.sql)
     names = [column.name for column in rollup_columns(rollup.columns)]
     for start in range(0, len(days), DAYS_PER_QUERY):
-        chosen = days[start : start + DAYS_PER_QUERY]
-        listed = ", ".join(f"DATE '{day}'" for day in chosen)
-        own_files = _own_files(source, set(chosen))
-        rows = engine.files_sql(source, own_files, _named_columns(source, query)) if own_files else engine.scan_sql(source)
-        connection = connect(not own_files)
-        try:
-            connection.execute(
-                f"CREATE OR REPLACE VIEW {engine.identifier(name)} AS "
-                f"SELECT * {_without_zone(source, query)} FROM ({rows}) WHERE date IN ({listed})"
-            )
-            for batch in connection.execute(query).to_arrow_reader(100_000):
-                frame = pl.DataFrame(pl.from_arrow(batch))
-                yield frame.select(
-                    pl.col(column.name).cast(COLUMN_TYPES[column.type]) for column in rollup_columns(rollup.columns)
-                ).select(names)
-        except (duckdb.Error, pl.exceptions.PolarsError) as error:
-            raise QueryError(f"rollup {rollup.name}: {error}") from error
-        count(rollup.name, start + len(chosen), len(days))
+        window = days[start : start + DAYS_PER_QUERY]
+        files = _files_by_day(source, window)
+        own = _all_own(source, files)
+        for chosen in _batches(window, files):
+            paths = [found.file_path for day in chosen for found in files[day]]
+            if own and not paths:
+                continue
+            rows = engine.files_sql(source, paths, _named_columns(source, query)) if own else engine.scan_sql(source)
+            listed = ", ".join(f"DATE '{day}'" for day in chosen)
+            connection = connect(not own)
+            try:
+                connection.execute(
+                    f"CREATE OR REPLACE VIEW {engine.identifier(name)} AS "
+                    f"SELECT * {_without_zone(source, query)} FROM ({rows}) WHERE date IN ({listed})"
+                )
+                for batch in connection.execute(query).to_arrow_reader(100_000):
+                    frame = pl.DataFrame(pl.from_arrow(batch))
+                    yield frame.select(
+                        pl.col(column.name).cast(COLUMN_TYPES[column.type]) for column in rollup_columns(rollup.columns)
+                    ).select(names)
+            except (duckdb.Error, pl.exceptions.PolarsError) as error:
+                raise QueryError(f"rollup {rollup.name}: {error}") from error
+        count(rollup.name, start + len(window), len(days))
 
 
 def _transpiled(sql: str) -> str:
@@ -166,15 +172,34 @@ def _transpiled(sql: str) -> str:
 TRUNCATED = re.compile(r"date_trunc\('(?:minute|hour|day)', (\w+)\)", re.IGNORECASE)
 
 
-def _own_files(source: Table, days: set[date]) -> list[str]:
-    """The data files of these days, if there are some and this package wrote them all; none if another program had a hand in."""
-    snapshot = source.metadata.current_snapshot()
-    manifests = snapshot.manifests(source.io) if snapshot else []
-    if any(manifest.content != ManifestContent.DATA for manifest in manifests):
-        return []
-    paths = [found.file_path for found in live_files(source, lambda found: partition_day(found) in days, manifest_of_days(days))]
+def _files_by_day(source: Table, days: list[date]) -> dict[date, list[DataFile]]:
+    """The data files of each of these days, in their order."""
+    files: dict[date, list[DataFile]] = {day: [] for day in days}
+    for found in live_files(source, lambda found: partition_day(found) in files, manifest_of_days(days)):
+        files[partition_day(found)].append(found)
+    return files
+
+
+def _all_own(source: Table, files: dict[date, list[DataFile]]) -> bool:
+    """Whether this package wrote all these files, and no other program has deleted single rows of any."""
+    if any(manifest.content != ManifestContent.DATA for manifest in manifests(source)):
+        return False
     own = re.compile(re.escape(source.location().rstrip("/")) + OWN_FILE)
-    return paths if all(own.fullmatch(path) for path in paths) else []
+    return all(own.fullmatch(found.file_path) for day in files.values() for found in day)
+
+
+def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[list[date]]:
+    """The days in turn, as many at a time as have ROWS_PER_QUERY rows together, but at least one."""
+    batch: list[date] = []
+    total = 0
+    for day in days:
+        rows = sum(found.record_count for found in files[day])
+        if batch and total + rows > ROWS_PER_QUERY:
+            yield batch
+            batch, total = [], 0
+        batch.append(day)
+        total += rows
+    yield batch
 
 
 def _without_zone(source: Table, query: str) -> str:

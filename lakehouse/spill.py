@@ -6,7 +6,7 @@ touch the range are read.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import pyarrow as pa
 
 RUN_BATCH_ROWS = 512
 """Rows in a record batch of a run: what is read in vain at both ends of a range, times the number of runs."""
-MERGE_ROWS = 50_000
+PIECE_ROWS = 16 * RUN_BATCH_ROWS
+"""Rows handed over at a time, so that only these need their texts in place."""
+MERGE_ROWS = 30_000
 """Rows held in memory while runs are merged."""
 _KEY = "_key"
 
@@ -44,35 +46,46 @@ class SpilledRows:
         self._keys = np.empty(0, np.int64)
         self._counts = np.empty(0, np.int64)
 
-    def add(self, rows: pa.Table, keys: np.ndarray) -> None:
+    def add(self, rows: Iterable[pa.Table], keys: np.ndarray) -> None:
         """Take a block.
 
         Args:
-            rows: sorted by key.
-            keys: of the rows, ascending 64-bit integers.
+            rows: sorted by key, in pieces of PIECE_ROWS rows, of which the last may be of any size.
+            keys: of all rows, ascending 64-bit integers.
         """
         path = Path(self._folder.name) / f"{len(self._runs):06d}.arrow"
-        keyed = rows.append_column(self._schema.field(_KEY), pa.array(keys)).combine_chunks()
+        written = 0
         with pa.ipc.new_file(path, self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-            writer.write_table(keyed, max_chunksize=RUN_BATCH_ROWS)
+            for piece in rows:
+                own = pa.array(keys[written : written + len(piece)])
+                keyed = piece.append_column(self._schema.field(_KEY), own).combine_chunks()
+                writer.write_table(keyed, max_chunksize=RUN_BATCH_ROWS)
+                written += len(piece)
         ends = np.minimum(np.arange(RUN_BATCH_ROWS, len(keys) + RUN_BATCH_ROWS, RUN_BATCH_ROWS), len(keys)) - 1
         self._runs.append(_Run(path, keys[::RUN_BATCH_ROWS].copy(), keys[ends]))
         distinct, counts = np.unique(keys, return_counts=True)
         self._keys, place = np.unique(np.concatenate([self._keys, distinct]), return_inverse=True)
         self._counts = np.bincount(place, weights=np.concatenate([self._counts, counts])).astype(np.int64)
 
-    def merged(self) -> Iterator[tuple[int, pa.Table]]:
-        """Rows by ascending key, in the order in which they were added; a key with many rows comes in several tables."""
+    def merged(self, schema: pa.Schema) -> Iterator[tuple[int, pa.Table]]:
+        """Rows by ascending key, in the order in which they were added; a key with many rows comes in several tables.
+
+        Args:
+            schema: that the rows are cast to, many keys at a time.
+        """
         for low, high in self._ranges():
-            parts = [part for run in self._runs for part in self._slices(run, low, high)]
+            slices = (part for run in self._runs for part in self._slices(run, low, high))
             if low == high:
-                yield from ((low, rows) for rows, _ in parts)
+                yield from ((low, rows.cast(schema)) for rows, _ in slices)
                 continue
+            parts = list(slices)
             rows = pa.concat_tables([rows for rows, _ in parts])
             keys = np.concatenate([keys for _, keys in parts])
-            del parts
             order = np.argsort(keys, kind="stable")
-            rows, keys = rows.take(pa.array(order)), keys[order]
+            keys = keys[order]
+            del slices, parts  # or there would be three copies of these rows at once
+            rows = rows.take(pa.array(order))
+            rows = rows.cast(schema)
             starts = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))
             for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
                 yield int(keys[start]), rows.slice(int(start), int(end - start))

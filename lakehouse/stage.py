@@ -22,7 +22,7 @@ from lakehouse.catalog import arrow_schema
 from lakehouse.commit import EPOCH, StagedFiles, data_file
 from lakehouse.datasets.base import Column
 from lakehouse.datasets.encoded_rows import EncodedRows
-from lakehouse.spill import SpilledRows
+from lakehouse.spill import PIECE_ROWS, SpilledRows
 from lakehouse.storage import storage_errors
 
 DIRECT_PARTITIONS = 8
@@ -126,11 +126,17 @@ class PartitionWriter:
     def write_encoded(self, rows: EncodedRows) -> None:
         """Take rows whose texts are encoded, of one site; raises StorageError.
 
-        Of one day they are written as they are: nobody needs to look for equal texts again.
+        Those of a day are written as they are, unless they are few: nobody needs to look for equal texts again.
         """
-        if rows.height < ENCODED_FROM_ROWS or rows.frame["date"].n_unique() != 1:
-            self.write(rows.decoded())
-            return
+        for day in rows.by("date", DIRECT_PARTITIONS):
+            if day.height < ENCODED_FROM_ROWS:
+                self.write(day.decoded())
+            elif day.frame["date"].n_unique() == 1:
+                self._append_encoded(day)
+            else:
+                self._spill_encoded(day)
+
+    def _append_encoded(self, rows: EncodedRows) -> None:
         fields = [_encoded_field(field) if field.name in rows.values else field for field in self._schema]
         columns = [
             pa.chunked_array([pa.DictionaryArray.from_arrays(_to_array(column), rows.values[column.name])])
@@ -166,8 +172,8 @@ class PartitionWriter:
         self._take_small()
         with storage_errors(f"writing to {self._staged.folder}"):
             if self._spilled is not None:
-                for key, part in self._spilled.merged():
-                    self._append(self._partition_of(key), part.cast(self._schema))
+                for key, part in self._spilled.merged(self._schema):
+                    self._append(self._partition_of(key), part)
             for partition in list(self._open):
                 self._close(partition)
 
@@ -227,10 +233,20 @@ class PartitionWriter:
         if self._by_site:
             key = key + pl.col("site").replace_strict(self._sites, return_dtype=pl.Int64)
         rows = rows.with_columns(key.alias(_KEY)).sort(_KEY, maintain_order=True)
+        self._spill_sorted(rows.drop(_KEY).iter_slices(PIECE_ROWS), rows[_KEY])
+
+    def _spill_encoded(self, rows: EncodedRows) -> None:
+        """The same of one site's rows, of which few have their texts in place at any moment."""
+        site = self._sites.setdefault(rows.values["site"][0].as_py(), len(self._sites)) if self._by_site else 0
+        keys = rows.frame["date"].to_physical().cast(pl.Int64).sort() * SITES_PER_DAY + site
+        with storage_errors(f"writing to {self._staged.folder}"):
+            self._spill_sorted(rows.decoded_pieces("date", PIECE_ROWS), keys)
+
+    def _spill_sorted(self, pieces: Iterable[pl.DataFrame], keys: pl.Series) -> None:
         schema = _spill_schema(self._schema)
         if self._spilled is None:
             self._spilled = SpilledRows(schema)
-        self._spilled.add(_to_arrow(rows.drop(_KEY), schema), rows[_KEY].to_numpy())
+        self._spilled.add((_to_arrow(piece, schema) for piece in pieces), keys.to_numpy())
 
     def _partition_of(self, key: int) -> Partition:
         sites = list(self._sites) or [""]

@@ -1,8 +1,10 @@
 """DuckDB over the current snapshots: SQL with no server."""
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import duckdb
@@ -26,7 +28,7 @@ def connect(
 
     Args:
         settings: in force.
-        memory_limit: as DuckDB writes it.
+        memory_limit: as DuckDB writes it; files are not kept in memory then, which DuckDB does beyond its limit.
         extensions: those that are needed; loading all takes half a second.
 
     Raises:
@@ -39,11 +41,14 @@ def connect(
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "threads": pl.thread_pool_size(),
+            # Otherwise a folder where the command was started, which may not be writable.
+            "temp_directory": str(Path(gettempdir()) / f"lakehouse-duckdb-{secrets.token_hex(8)}"),
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
     if memory_limit:
         connection.execute(f"SET memory_limit = '{memory_limit}'")
+        connection.execute("SET enable_external_file_cache = false")
     for name in extensions:
         connection.execute(f"LOAD '{_extension(name)}'")
     if "iceberg" in extensions:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,8 @@ from pyiceberg.manifest import DataFile
 from lakehouse import spill, stage
 from lakehouse.catalog import ensure_table, open_catalog, table_columns
 from lakehouse.commit import StagedFiles, partition_day
+from lakehouse.datasets.access_logs.encoded import encode
+from lakehouse.datasets.encoded_rows import EncodedRows
 from lakehouse.settings import load_settings
 from tests.support.tiny import TINY
 
@@ -78,6 +81,11 @@ def test_rows_in_are_rows_out(
                 frames.append(frame(block, first))
                 first += len(block)
                 writer.write(frames[-1])
+    assert written(staged).equals(pl.concat(frames))
+
+
+def written(staged: RecordedFiles) -> pl.DataFrame:
+    """All rows in their order; what the manifests say of each file is checked."""
     found = []
     for data_file in staged.added:
         rows = pl.DataFrame(pl.from_arrow(pq.read_table(data_file.file_path)))
@@ -86,4 +94,36 @@ def test_rows_in_are_rows_out(
         assert rows.height == data_file.record_count
         assert data_file.file_size_in_bytes == Path(data_file.file_path).stat().st_size
         found.append(rows)
-    assert pl.concat(found).sort("_line").equals(pl.concat(frames))
+    return pl.concat(found).sort("_line")
+
+
+@settings(max_examples=25, deadline=None)
+@given(blocks=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=5))
+def test_encoded_rows_in_are_rows_out(table: Any, blocks: list[list[int]]) -> None:
+    """Blocks of one day, of a few and of too many; a file holds no text that only rows of another day had."""
+    staged = RecordedFiles(table, f"load-{id(blocks)}")
+    frames = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spill, "MERGE_ROWS", 10)
+        patch.setattr(spill, "RUN_BATCH_ROWS", 2)
+        patch.setattr(stage, "PIECE_ROWS", 4)
+        patch.setattr(stage, "ENCODED_FROM_ROWS", 4)
+        patch.setattr(stage, "DIRECT_PARTITIONS", 3)
+        with stage.PartitionWriter(table, COLUMNS, staged) as writer:
+            first = 1
+            for block in blocks:
+                rows = frame([(day, 0) for day in block], first)
+                frames.append(rows)
+                first += len(block)
+                writer.write_encoded(encoded_rows(rows))
+    assert written(staged).equals(pl.concat(frames))
+    for data_file in staged.added:
+        texts = pq.read_table(data_file.file_path, read_dictionary=["text"])["text"]
+        assert {text for chunk in texts.chunks for text in chunk.dictionary.to_pylist()} == set(texts.to_pylist())
+
+
+def encoded_rows(rows: pl.DataFrame) -> EncodedRows:
+    """The rows with their texts by number."""
+    found = {name: encode(rows[name]) for name in ("site", "text", "_input")}
+    frame = rows.with_columns(column.positions.alias(name) for name, column in found.items())
+    return EncodedRows(frame, {name: column.values.to_arrow().cast(pa.string()) for name, column in found.items()})
