@@ -39,22 +39,66 @@ for _ in range(2):
 """
 
 
+TWO_CONNECTIONS = """
+import sys
+from lakehouse_duckdb import DATABASES, LakehouseDialect
+
+def count(connection) -> int:
+    cursor = connection.cursor()
+    cursor.execute(sys.argv[1])
+    return cursor.fetchall()[0][0]
+
+old = LakehouseDialect().connect()
+print(count(old), flush=True)
+sys.stdin.readline()
+new = LakehouseDialect().connect()
+print(count(new), count(old), flush=True)
+old.close()
+print(count(new), flush=True)
+"""
+
+BROKEN_DATABASE = """
+import sys
+from lakehouse_duckdb import DATABASES, LakehouseDialect
+
+for _ in range(2):
+    cursor = LakehouseDialect().connect().cursor()
+    cursor.execute(sys.argv[1])
+    print(cursor.fetchall(), flush=True)
+    for database in DATABASES._made.values():
+        database.close()
+"""
+
+
 @contextmanager
-def running_query(home: Home, answers: list[str]) -> Iterator[None]:
-    """The query stands still in its middle for as long as the block lasts; then it ends, and is asked again on its connection."""
+def program(home: Home, code: str, argument: str) -> Iterator["subprocess.Popen[str]"]:
+    """A program in the environment of the dashboards over a lakehouse."""
     if not PYTHON.exists():
         pytest.skip("Superset is not installed: make .venv-superset/.installed")
     tables = f"{home.settings.warehouse}/{home.settings['namespace']}"
     environment = {**os.environ, "DASHBOARDS_TABLES": tables, "PYTHONPATH": str(REPOSITORY / "superset")}
-    command = [str(PYTHON), "-c", PROGRAM, QUERY]
+    command = [str(PYTHON), "-c", code, argument]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin and process.stdout
-        assert process.stdout.readline() == "running\n"
+        yield process
+
+
+def ask(process: "subprocess.Popen[str]", line: str = "") -> str:
+    """What a program says next, after it was told to go on."""
+    assert process.stdin and process.stdout
+    if line:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+@contextmanager
+def running_query(home: Home, answers: list[str]) -> Iterator[None]:
+    """The query stands still in its middle for as long as the block lasts; then it ends, and is asked again on its connection."""
+    with program(home, PROGRAM, QUERY) as process:
+        assert ask(process) == "running"
         yield
         assert process.poll() is None
-        process.stdin.write("go on\n")
-        process.stdin.flush()
-        answers += process.stdout.read().splitlines()
+        answers += [ask(process, "go on"), ask(process)]
 
 
 def data_files(home: Home) -> set[Path]:
@@ -80,3 +124,20 @@ def test_a_running_query_is_disturbed_by_nothing_and_disturbs_nobody(tmp_path: P
     with running_query(home, answers):
         pass
     assert answers[2:] == [f"[({20007 + SNAPSHOTS_KEPT}, {20007 + SNAPSHOTS_KEPT}, 'd0-0')]"] * 2
+
+
+def test_each_connection_sees_the_version_of_its_moment(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.load(home.write("old.log", lines(5, text="old")))
+    with program(home, TWO_CONNECTIONS, "SELECT count(*) FROM tiny") as process:
+        assert ask(process) == "5"
+        home.load(home.write("new.log", lines(7, text="new")))
+        assert ask(process, "go on") == "12 5"
+        assert ask(process) == "12"
+
+
+def test_a_database_that_refuses_everything_is_made_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.load(home.write("old.log", lines(5, text="old")))
+    with program(home, BROKEN_DATABASE, "SELECT count(*) FROM tiny") as process:
+        assert [ask(process), ask(process)] == ["[(5,)]", "[(5,)]"]
