@@ -26,6 +26,9 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def main() -> None:
     """Prepare, start, and start again what ends; the kernel ends everything with this process."""
+    if os.getpid() != 1:
+        # What follows would mount over this machine's own folders and change its network.
+        sys.exit("the supervisor is the first process of the node's namespaces: python -m tests.cluster.node up starts it")
     here, programs = places(), Path(sys.argv[1])
     os.environ["PATH"] = f"{programs}:{_SYSTEM_PATH}"
     _prepare_files(here)
@@ -93,4 +96,5 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
