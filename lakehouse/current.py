@@ -86,7 +86,7 @@ def _publish_views(settings: Settings, store: Store, dataset: Dataset, table: Ta
 
 
 def _described(view: View, zone: str) -> dict[str, Any]:
-    sql = view.sql.replace("{zone}", zone)
+    sql = view.sql_in(zone)
     if view.portable:
         return {"name": view.name, "doc": view.doc, "needs": view.needs, "sql": dedent(sql).strip()}
     from lakehouse.engines.dialect import tables_of, to_duckdb  # imports a whole compiler of SQL

@@ -134,7 +134,7 @@ class Reader:
         for view in dataset.views:
             if not any(re.search(rf"\b{table}\b", view.sql) for table in missing):
                 asked_for = words is None or view.name in words
-                sql = view.sql.replace("{zone}", self._settings["zone"])
+                sql = view.sql_in(self._settings["zone"])
                 if not view.portable:
                     from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
 

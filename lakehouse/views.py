@@ -30,7 +30,7 @@ def make_views(settings: Settings) -> list[str]:
     for dataset in datasets:
         _ensure_tables(catalog, settings, dataset)
         for view in dataset.views:
-            sql = trino_sql(view.sql.replace("{zone}", settings["zone"]), dataset)
+            sql = trino_sql(view.sql_in(settings["zone"]), dataset)
             engine.run(
                 connection,
                 f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} COMMENT {engine.quote(view.doc)} "

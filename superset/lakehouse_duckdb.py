@@ -21,6 +21,8 @@ from typing import Any
 import botocore.exceptions
 import botocore.session
 import duckdb
+import numpy as np
+import pyarrow as pa
 from duckdb_engine import ConnectionWrapper, CursorWrapper, Dialect
 from sqlalchemy.dialects import registry
 from sqlalchemy.pool import NullPool
@@ -101,12 +103,13 @@ class Databases:
         Raises:
             duckdb.Error: credentials cannot be had.
         """
+        secret = _secret() if folder.startswith("s3://") else None
         with self._lock:
             database = self._made.get(folder)
             if database is None or not _works(database):
                 database = self._made[folder] = _database(folder)
-            if folder.startswith("s3://"):
-                _give_credentials(database)
+            if secret:
+                database.execute(secret)
             return database.cursor()
 
 
@@ -134,6 +137,9 @@ def _database(folder: str) -> duckdb.DuckDBPyConnection:
     for name in (*(["httpfs"] if in_s3 else []), "avro", "iceberg"):
         extension = next(Path(str(files(f"duckdb_extension_{name}"))).glob(f"extensions/*/{name}.duckdb_extension"))
         database.execute(f"LOAD {_quoted(str(extension))}")
+    database.create_function(
+        "weighted_percentile", weighted_percentile, ["DOUBLE[]", "BIGINT[]", "DOUBLE"], "DOUBLE", type="arrow"
+    )
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     # What lies on a disk is in the system's cache already.
     database.execute(f"SET GLOBAL enable_external_file_cache = {in_s3}")
@@ -146,8 +152,25 @@ def _database(folder: str) -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _give_credentials(database: duckdb.DuckDBPyConnection) -> None:
-    """Tell DuckDB where S3 is, and the credentials of this moment; none for buckets that anybody may read."""
+def weighted_percentile(values: pa.ChunkedArray, weights: pa.ChunkedArray, shares: pa.ChunkedArray) -> pa.Array:
+    """Of each row's values, in any order and counted as often as their weights say, the one that a share of all does not exceed.
+
+    DuckDB's own aggregates know no weights, and its lambda functions take 4 microseconds for each row of a histogram.
+
+    Args:
+        values, weights: lists of the same lengths.
+        shares: from 0 to 1.
+    """
+    found = []
+    for value, weight, share in zip(values, weights, shares, strict=True):
+        order = np.argsort(points := value.values.to_numpy(zero_copy_only=False), kind="stable")
+        running = np.cumsum(weight.values.to_numpy(zero_copy_only=False)[order])
+        found.append(points[order][np.searchsorted(running, share.as_py() * running[-1])])
+    return pa.array(found, pa.float64())
+
+
+def _secret() -> str:
+    """The statement that tells DuckDB where S3 is, and the credentials of this moment; none for buckets that anybody may read."""
     session = botocore.session.Session()
     try:
         found = session.get_credentials()
@@ -168,7 +191,7 @@ def _give_credentials(database: duckdb.DuckDBPyConnection) -> None:
             "URL_STYLE": "vhost" if virtual else "path",
         }
     listed = ", ".join(f"{name} {_quoted(value)}" for name, value in options.items() if value)
-    database.execute(f"CREATE OR REPLACE SECRET s3 (TYPE s3, {listed})")
+    return f"CREATE OR REPLACE SECRET s3 (TYPE s3, {listed})"
 
 
 def check(statement: str) -> None:

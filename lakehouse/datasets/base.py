@@ -147,7 +147,7 @@ class View:
     Args:
         name: the view's name, beginning with the dataset's.
         doc: one sentence.
-        sql: `{zone}` in it stands for the time zone of the table's days.
+        sql: `{zone}` in it stands for the time zone of the table's days, `{day}` for the day in it of a rollup's `hour`.
         needs: names of the tables and views that it reads, of a portable one.
         portable: the SQL means the same to DuckDB as it stands; see `Rollup`.
     """
@@ -157,6 +157,12 @@ class View:
     sql: str
     needs: tuple[str, ...] = ()
     portable: bool = False
+
+    def sql_in(self, zone: str) -> str:
+        """The query for tables whose days are those of a time zone."""
+        # Engines convert a few million timestamps a second, and leave out no files by what they have converted.
+        day = "date" if zone == "UTC" else f"CAST(hour AT TIME ZONE '{zone}' AS date)"
+        return self.sql.replace("{day}", day).replace("{zone}", zone)
 
 
 @dataclass(frozen=True)

@@ -109,9 +109,11 @@ def test_a_changed_definition_is_computed_anew(tmp_path: Path, monkeypatch: pyte
     home = Home(tmp_path, DATASET)
     home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
     catalog = open_catalog(home.settings)
-    assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [()] * 4
+    assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [()] * len(DATASET.rollups)
     monkeypatch.setattr("lakehouse.rollups.definition_digest", lambda rollup: "another")
-    assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [(date(2026, 3, 1),)] * 4
+    assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [(date(2026, 3, 1),)] * len(
+        DATASET.rollups
+    )
 
 
 def test_percentiles_and_visitors_are_within_their_bounds(tmp_path: Path) -> None:

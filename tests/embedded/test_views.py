@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from lakehouse.datasets.access_logs import DATASET
+from lakehouse.datasets.access_logs.breakdowns import PATHS
 from lakehouse.reading import Reader
 from tests.support.home import Home
 
@@ -46,3 +47,24 @@ def test_days_without_rows_are_missing_up_to_the_newest_of_all_sites(home: Home)
             "SELECT site, day(date), row_count, missing FROM access_logs_coverage ORDER BY site, date"
         ).fetchall()
     assert found == [("a", 1, 3, 0), ("a", 2, 0, 1), ("a", 3, 0, 1), ("a", 4, 1, 0), ("b", 3, 1, 0), ("b", 4, 0, 1)]
+
+
+def test_agents_and_the_paths_asked_for_most_of_each_day_and_application(tmp_path: Path) -> None:
+    home = Home(tmp_path, DATASET)
+    # More paths than are kept, each asked for once; of those asked for as often, the first in their order stay.
+    many = [line(1, f"/about/{number:04d}") for number in range(PATHS + 5)]
+    more = [line(1, "/about/last", status=404), line(1, "/about/last"), line(1, "/data/x"), line(2, "/about/0001")]
+    home.load(home.write("a.log", "".join(many + more).encode()), site="a")
+    with Reader(home.settings).connect() as connection:
+        agents = connection.execute(
+            "SELECT day(date), application, is_bot, hits, bytes, failed FROM access_logs_agents_daily ORDER BY ALL"
+        ).fetchall()
+        kept = connection.execute(
+            "SELECT day(date), site, application, path, hits, bytes, failed FROM access_logs_paths_daily ORDER BY ALL"
+        ).fetchall()
+    assert agents == [
+        (1, "about", False, PATHS + 7, 10 * (PATHS + 7), 1), (1, "data", False, 1, 10, 0), (2, "about", False, 1, 10, 0)
+    ]  # fmt: skip
+    expected = [(1, "a", "about", f"/about/{number:04d}", 1, 10, 0) for number in range(PATHS - 1)]
+    expected += [(1, "a", "about", "/about/last", 2, 20, 1), (1, "a", "data", "/data/x", 1, 10, 0)]
+    assert kept == [*expected, (2, "a", "about", "/about/0001", 1, 10, 0)]

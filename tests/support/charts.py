@@ -69,7 +69,7 @@ def query_context(form: dict[str, Any]) -> dict[str, Any]:
     columns += [groups] if isinstance(groups, str) else groups
     if form.get("query_mode") == "raw":
         columns += form["all_columns"]
-        metrics: list[Any] = []
+        metrics: list[Any] | None = None  # an empty list would group the rows
     else:
         metrics = form.get("metrics") or [form["metric"]]
     order = [[form["timeseries_limit_metric"], False]] if form.get("timeseries_limit_metric") else []

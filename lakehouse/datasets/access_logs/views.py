@@ -6,6 +6,7 @@ number, whose bits are uniform: 11 bits choose one of 2,048 registers, of 32 fur
 counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visitors linear counting is closer still.
 """
 
+from lakehouse.datasets.access_logs.breakdowns import AGENTS_DAILY, PATHS_DAILY
 from lakehouse.datasets.access_logs.services import LAYERS, ROLES, SERVICES_DAILY
 from lakehouse.datasets.base import Column, Rollup, View
 from lakehouse.datasets.coverage import coverage_view
@@ -102,10 +103,10 @@ VISITORS_HOURLY = Rollup(
     portable=True,
 )  # fmt: skip
 
-ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY, SERVICES_DAILY)
+ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY, SERVICES_DAILY, AGENTS_DAILY, PATHS_DAILY)
 
-_DAY = "CAST(hour AT TIME ZONE '{zone}' AS date)"
-_MONTH = f"CAST(date_trunc('month', {_DAY}) AS date)"
+_DAY = "{day}"
+_MONTH = "CAST(date_trunc('month', {day}) AS date)"
 
 
 def _totals(name: str, doc: str, period: str, period_name: str) -> View:
@@ -205,7 +206,7 @@ TRAFFIC = View(
     """
     SELECT
         hour,
-        CAST(hour AT TIME ZONE '{zone}' AS date) AS day,
+        {day} AS day,
         CAST(extract(hour FROM hour AT TIME ZONE '{zone}') AS integer) AS hour_of_day,
         site,
         application,
