@@ -15,6 +15,7 @@ import pytest
 
 from tests.browser.conftest import PYTHON, REPOSITORY, START, serving
 from tests.s3server import S3Server
+from tests.support.charts import Superset
 from tests.support.home import Home
 from tests.support.s3stub import refusing
 from tests.support.superset import Api
@@ -199,6 +200,22 @@ def test_make_superset_tells_where_the_tables_on_s3_are_and_how_to_log_in(s3: S3
 
 
 @pytest.mark.long
+@pytest.mark.long
+def test_all_dashboards_over_a_warehouse_in_s3(s3: S3Server, tmp_path: Path) -> None:
+    settings = {
+        "LAKEHOUSE_WAREHOUSE": f"s3://{s3.new_bucket()}/warehouse",
+        "LAKEHOUSE_S3_ENDPOINT": s3.endpoint,
+        "LAKEHOUSE_S3_ACCESS_KEY_ID": s3.access_key,
+        "LAKEHOUSE_S3_SECRET_ACCESS_KEY": s3.secret_key,
+    }
+    with serving(tmp_path, **settings) as made:
+        superset = Superset(made.address, "admin", made.password)
+        answers = {slug: superset.charts(slug) for slug in superset.dashboards()}
+    assert len(answers) == 4
+    assert [(slug, name) for slug, charts in answers.items() for name, rows in charts.items() if not rows] == []
+    assert not (tmp_path / "warehouse").exists()
+
+
 def test_sql_lab_over_files_without_any_tables(s3: S3Server, bucket: str, tmp_path: Path) -> None:
     environment = credentials(tmp_path / "credentials", s3.access_key, s3.secret_key) | {"AWS_ENDPOINT_URL": s3.endpoint}
     with serving(tmp_path, DASHBOARDS_TABLES=f"s3://{bucket}/logs", **environment) as made:
