@@ -43,19 +43,37 @@ def _json_value(value: Any) -> Any:
     return str(value)
 
 
+NARROW = 8
+"""Characters for a column of a terminal below which each row is shown as a list instead."""
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], numeric: Iterable[str] = ()) -> None:
-    """A table for people; wide values are wrapped to the terminal, never cut when the output is a file."""
+    """A table for people: a line for each row where the output is no terminal; there, wide values are wrapped.
+
+    Where a terminal is much too narrow for so many columns, each row is shown as a list of its columns.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
+    cells = [[format_value(value) for value in row] for row in rows]
+    natural = sum(max(map(cell_len, column)) + 2 for column in zip(headings, *cells, strict=True))
     # Brackets and colons of a log line are no markup.
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, emoji=False)
+    width = None if sys.stdout.isatty() else natural
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    if console.width < min(natural, NARROW * len(headings)):
+        for number, row in enumerate(cells, 1):
+            listed = Table(f"row {number:,}", "", box=None, pad_edge=False, header_style="bold")
+            for heading, cell in zip(headings, row, strict=True):
+                listed.add_row(heading, cell)
+            console.print(listed)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     right = set(numeric)
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(format_value(value) for value in row))
+    for row in cells:
+        table.add_row(*row)
     console.print(table)
 
 

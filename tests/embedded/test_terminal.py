@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from lakehouse.cli import main, progress
+from lakehouse.cli.output import print_table
 from lakehouse.cli.progress import ProgressObserver, counted
 from lakehouse.datasets import get_dataset
+from lakehouse.datasets.access_logs import DATASET
 from lakehouse.inputs import InputFile
 from tests.support.home import Home
 
@@ -22,6 +24,7 @@ LOG = b"".join(
     b'192.0.2.7 - - [21/Nov/2026:06:25:%02d +0000] "GET /%d HTTP/1.1" 200 5 "-" "curl/8.0"\n' % (second, second)
     for second in range(60)
 )
+ROLLUPS = len(DATASET.rollups)
 FOUND = InputFile("/logs/access.log", 4_000_000, 0.0, "")
 
 
@@ -66,13 +69,39 @@ def test_a_bar_with_time_left_for_what_is_counted(monkeypatch: pytest.MonkeyPatc
     assert re.search(r"2026-11-21 .* 1/3 days [0-9-]:[0-9-]{2}:[0-9-]{2}", drawn), drawn
 
 
+def test_a_row_is_one_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a word and " * 50
+    print_table(["name", "text", "count"], [["first", f"{long}end", 1], ["\u6771\u4eac", "", 22]], ["count"])
+    assert capsys.readouterr().out.splitlines() == [
+        f"name   {'text':<553}  count",
+        f"first  {long}end      1",
+        f"\u6771\u4eac   {'':<553}     22",
+    ]
+
+
+def test_rows_of_many_columns_are_lists_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    headings, row = [f"column{number}" for number in range(11)], [f"value {number}" for number in range(11)]
+    drawn = {}
+    for width in ("80", "100"):
+        monkeypatch.setenv("COLUMNS", width)
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stdout", terminal)
+        print_table(headings, [row, row])
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+        drawn[width] = [line.split() for line in plain.splitlines() if line.strip()]
+    one = [[heading, *value.split()] for heading, value in zip(headings, row, strict=True)]
+    assert drawn["80"] == [["row", "1"], *one, ["row", "2"], *one]
+    assert drawn["100"][0] == headings
+
+
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
         (["sample", "access_logs", "--out", "logs", "--days", "2"], ["1 of 2 days written", "2 of 2 days written"]),
-        (["rollups", "access_logs", "--rebuild"], ["1 of 1 days computed"] * 4),
+        (["rollups", "access_logs", "--rebuild"], ["1 of 1 days computed"] * ROLLUPS),
         (["publish", "access_logs", "published"], ["1 of 1 days published"]),
-        (["cleanup", "access_logs"], [f"{done} of 6 tables cleaned up" for done in range(1, 7)]),
+        (["cleanup", "access_logs"], [f"{done} of {ROLLUPS + 2} tables cleaned up" for done in range(1, ROLLUPS + 3)]),
     ],
     ids=["sample", "rollups", "publish", "cleanup"],
 )
