@@ -17,7 +17,7 @@ RUN_BATCH_ROWS = 512
 """Rows in a record batch of a run: what is read in vain at both ends of a range, times the number of runs."""
 PIECE_ROWS = 16 * RUN_BATCH_ROWS
 """Rows handed over at a time, so that only these need their texts in place."""
-MERGE_ROWS = 30_000
+MERGE_ROWS = 20_000
 """Rows held in memory while runs are merged."""
 _KEY = "_key"
 

@@ -126,15 +126,16 @@ class PartitionWriter:
     def write_encoded(self, rows: EncodedRows) -> None:
         """Take rows whose texts are encoded, of one site; raises StorageError.
 
-        Those of a day are written as they are, unless they are few: nobody needs to look for equal texts again.
+        Those of a few days are written as they are: nobody needs to look for equal texts again.
         """
-        for day in rows.by("date", DIRECT_PARTITIONS):
-            if day.height < ENCODED_FROM_ROWS:
-                self.write(day.decoded())
-            elif day.frame["date"].n_unique() == 1:
-                self._append_encoded(day)
+        if rows.height < ENCODED_FROM_ROWS:
+            self.write(rows.decoded())
+            return
+        for part in rows.by("date", DIRECT_PARTITIONS):
+            if part.frame["date"].n_unique() == 1:
+                self._append_encoded(part)
             else:
-                self._spill_encoded(day)
+                self._spill_encoded(part)
 
     def _append_encoded(self, rows: EncodedRows) -> None:
         fields = [_encoded_field(field) if field.name in rows.values else field for field in self._schema]
