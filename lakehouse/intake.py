@@ -21,13 +21,14 @@ from lakehouse.stage import PartitionWriter
 PARQUET_MAGIC = b"PAR1"
 _ASKED = "asked_format"
 """Key, beside what the parser keeps, of the format that was asked for, if one was."""
-_ARCHIVES = (
+ARCHIVES = (
     (257, b"ustar\0", "a tar archive"),
     (257, b"ustar  \0", "a tar archive"),  # GNU's
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (0, b"\xfd7zXZ\x00", "compressed with xz, which cannot be read"),
 )
+"""Where in an input which bytes stand that only these begin with, and what they are."""
 
 
 class TakeFirst(Exception):
@@ -279,7 +280,7 @@ def _refuse_archive(found: InputFile, head: bytes) -> None:
     Raises:
         InputError: it is an archive.
     """
-    for place, magic, kind in _ARCHIVES:
+    for place, magic, kind in ARCHIVES:
         if head[place:].startswith(magic):
             raise InputError(f"{found.location}: this is {kind}: unpack it and load the files in it")
 
