@@ -10,11 +10,11 @@ import logging
 from types import TracebackType
 from typing import Any
 
-from hive_metastore.ttypes import EnvironmentContext, LockResponse, LockState, Table, UnlockRequest
+from hive_metastore.ttypes import EnvironmentContext, LockResponse, LockState, MetaException, Table, UnlockRequest
 from pyiceberg.catalog import METADATA_LOCATION, PREVIOUS_METADATA_LOCATION
 from pyiceberg.catalog.hive import HiveCatalog
 from pyiceberg.exceptions import CommitFailedException
-from thrift.Thrift import TException
+from thrift.Thrift import TApplicationException, TException
 from thrift.transport.TTransport import TTransportException
 
 # It would write to standard error what the errors say that are raised.
@@ -51,6 +51,9 @@ class _Connections:
         self._connections.__exit__(kind, error, trace)
         if isinstance(error, TTransportException):
             raise ConnectionError(f"the metastore broke off: {error.message}") from error
+        # The first of them cannot even be carried through a context manager: it lets nobody set its traceback.
+        if isinstance(error, (MetaException, TApplicationException)):
+            raise ConnectionError(f"the metastore failed: {error.message}") from error
 
 
 class _Client:
