@@ -193,6 +193,8 @@ def explain_catalog_error(error: BaseException) -> str:
     """What an error of a catalog's client means, in one line."""
     if isinstance(error, SQLAlchemyError):
         return _database_hint(str(error.orig if isinstance(error, DBAPIError) and error.orig else error))
+    if isinstance(error, ConnectionError):  # of the metastore's client: those of an object store are others
+        return f"check catalog.uri ({str(error)[:200]})"
     return explain(error).partition("\n")[0]
 
 

@@ -8,7 +8,7 @@ from hive_metastore.ttypes import MetaException
 from thrift.Thrift import TApplicationException
 from thrift.transport.TTransport import TTransportException
 
-from lakehouse.catalog import catalog_errors
+from lakehouse.catalog import catalog_errors, explain_catalog_error
 from lakehouse.errors import CatalogError
 from lakehouse.hive import _Connections
 
@@ -41,3 +41,9 @@ def test_a_failing_metastore_is_one_sentence(error: Exception, said: str) -> Non
     refused = pytest.raises(CatalogError, match=f"^table events: .*{said}")
     with refused, catalog_errors("table events"), _Connections(Failing(error)) as client:
         client.get_table(dbname="lakehouse", tbl_name="events")
+
+
+def test_a_metastore_that_fails_in_a_commit_is_no_object_store() -> None:
+    assert (
+        explain_catalog_error(ConnectionError("the metastore failed: away")) == "check catalog.uri (the metastore failed: away)"
+    )
