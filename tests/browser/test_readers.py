@@ -41,7 +41,7 @@ for _ in range(2):
 
 TWO_CONNECTIONS = """
 import sys
-from lakehouse_duckdb import DATABASES, LakehouseDialect
+from lakehouse_duckdb import LakehouseDialect
 
 def count(connection) -> int:
     cursor = connection.cursor()
@@ -98,7 +98,9 @@ def running_query(home: Home, answers: list[str]) -> Iterator[None]:
         assert ask(process) == "running"
         yield
         assert process.poll() is None
-        answers += [ask(process, "go on"), ask(process)]
+        answers.append(ask(process, "go on"))
+        assert process.stdout
+        answers += process.stdout.read().splitlines()
 
 
 def data_files(home: Home) -> set[Path]:

@@ -200,7 +200,6 @@ def test_make_superset_tells_where_the_tables_on_s3_are_and_how_to_log_in(s3: S3
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_all_dashboards_over_a_warehouse_in_s3(s3: S3Server, tmp_path: Path) -> None:
     settings = {
         "LAKEHOUSE_WAREHOUSE": f"s3://{s3.new_bucket()}/warehouse",
@@ -216,6 +215,7 @@ def test_all_dashboards_over_a_warehouse_in_s3(s3: S3Server, tmp_path: Path) -> 
     assert not (tmp_path / "warehouse").exists()
 
 
+@pytest.mark.long
 def test_sql_lab_over_files_without_any_tables(s3: S3Server, bucket: str, tmp_path: Path) -> None:
     environment = credentials(tmp_path / "credentials", s3.access_key, s3.secret_key) | {"AWS_ENDPOINT_URL": s3.endpoint}
     with serving(tmp_path, DASHBOARDS_TABLES=f"s3://{bucket}/logs", **environment) as made:

@@ -1,20 +1,11 @@
 """Rollups of what access logs are broken down by a UTC day: agents, and the paths asked for most. In Trino's dialect."""
 
+from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, SITE
 from lakehouse.datasets.base import Column, Rollup
 
 PATHS = 1000
 """Paths kept of a day, site and application: tiles and crawlers ask for as many different ones as there are requests."""
 
-_GROUP = (
-    Column("date", "date", "UTC day of the requests."),
-    Column("site", "string", "Site that the inputs were loaded for."),
-    Column("application", "string", "Application that was asked."),
-)
-_MEASURES = (
-    Column("hits", "long", "Number of requests."),
-    Column("bytes", "long", "Bytes sent."),
-    Column("failed", "long", "Number of requests with a status of 400 or more."),
-)
 _MEASURED = """
             count(*) AS hits,
             CAST(coalesce(sum(bytes), 0) AS bigint) AS bytes,
@@ -25,11 +16,15 @@ AGENTS_DAILY = Rollup(
     "access_logs_agents_daily",
     "Hits, bytes and failures by UTC day, application and family of agents.",
     (
-        *_GROUP,
+        DATE,
+        SITE,
+        APPLICATION,
         Column("agent_family", "string", "Family of the user agent, such as Firefox or curl."),
         Column("agent_os", "string", "Operating system of the user agent."),
         Column("is_bot", "boolean", "Whether the agent is a robot."),
-        *_MEASURES,
+        HITS,
+        BYTES,
+        FAILED,
     ),
     f"""
         SELECT
@@ -49,7 +44,7 @@ AGENTS_DAILY = Rollup(
 PATHS_DAILY = Rollup(
     "access_logs_paths_daily",
     f"Hits, bytes and failures of the {PATHS:,} paths asked for most by UTC day, site and application.",
-    (*_GROUP, Column("path", "string", "Path of the request target, percent-decoded."), *_MEASURES),
+    (DATE, SITE, APPLICATION, Column("path", "string", "Path of the request target, percent-decoded."), HITS, BYTES, FAILED),
     f"""
     WITH counted AS (
         SELECT

@@ -1,14 +1,15 @@
 """Rollup and views of what geographic services, catalogues and signed-in users ask for, in Trino's dialect."""
 
+from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, SITE
 from lakehouse.datasets.base import Column, Rollup, View
 
 SERVICES_DAILY = Rollup(
     "access_logs_services_daily",
     "Requests of services, downloads, catalogue records and signed-in users, by UTC day and what was asked for.",
     (
-        Column("date", "date", "UTC day of the requests."),
-        Column("site", "string", "Site that the inputs were loaded for."),
-        Column("application", "string", "Application that was asked."),
+        DATE,
+        SITE,
+        APPLICATION,
         Column("service", "string", "OGC service, such as WMS, WFS or WMTS, or the application's own."),
         Column("request", "string", "Operation of the service, such as GetMap or GetFeature."),
         Column("workspace", "string", "Workspace or map that the layers belong to."),
@@ -17,9 +18,9 @@ SERVICES_DAILY = Rollup(
         Column("org", "string", "Organisation of the authenticated user."),
         Column("roles", "list<string>", "Roles of the authenticated user."),
         Column("is_download", "boolean", "The requests were for data or files."),
-        Column("hits", "long", "Number of requests."),
-        Column("bytes", "long", "Bytes sent."),
-        Column("failed", "long", "Number of requests with a status of 400 or more."),
+        HITS,
+        BYTES,
+        FAILED,
     ),
     """
     SELECT

@@ -7,15 +7,13 @@ counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visito
 """
 
 from lakehouse.datasets.access_logs.breakdowns import AGENTS_DAILY, PATHS_DAILY
+from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, HITS, SITE
 from lakehouse.datasets.access_logs.services import LAYERS, ROLES, SERVICES_DAILY
 from lakehouse.datasets.base import Column, Rollup, View
 from lakehouse.datasets.coverage import coverage_view
 
 REGISTERS = 2048
-_SITE = Column("site", "string", "Site that the inputs were loaded for.")
-_DATE = Column("date", "date", "UTC day of the requests.")
 _HOUR = Column("hour", "timestamp", "Begin of the hour, UTC.")
-_APPLICATION = Column("application", "string", "Application that was asked.")
 _STATUS_CLASS = Column("status_class", "int", "First digit of the status: 2 for 200 to 299; null: none was logged.")
 _METHOD = Column("method", "string", "HTTP method; null for malformed requests.")
 _IS_BOT = Column("is_bot", "boolean", "Whether the agent is a robot.")
@@ -24,9 +22,9 @@ HOURLY = Rollup(
     "access_logs_hourly",
     "Hits and bytes by hour, application, status class, method and kind of agent.",
     (
-        _DATE, _SITE, _HOUR, _APPLICATION, _STATUS_CLASS, _METHOD, _IS_BOT,
-        Column("hits", "long", "Number of requests."),
-        Column("bytes", "long", "Bytes sent."),
+        DATE, SITE, _HOUR, APPLICATION, _STATUS_CLASS, _METHOD, _IS_BOT,
+        HITS,
+        BYTES,
     ),
     """
     SELECT
@@ -49,9 +47,9 @@ LATENCY_HOURLY = Rollup(
     "access_logs_latency_hourly",
     "Histogram of response times by hour, application, status class and method: a row for each bucket of 2 %.",
     (
-        _DATE, _SITE, _HOUR, _APPLICATION, _STATUS_CLASS, _METHOD,
+        DATE, SITE, _HOUR, APPLICATION, _STATUS_CLASS, _METHOD,
         Column("bucket", "int", "Response times from 1.02 ^ bucket to 1.02 ^ (bucket + 1) ms; -1000: less than 0.001 ms."),
-        Column("hits", "long", "Number of requests."),
+        HITS,
     ),
     """
     SELECT
@@ -80,7 +78,7 @@ VISITORS_HOURLY = Rollup(
     "access_logs_visitors_hourly",
     "Sketch of the distinct visitors by hour, robots left out: a row for each register that is not empty.",
     (
-        _DATE, _SITE, _HOUR,
+        DATE, SITE, _HOUR,
         Column("register", "int", "Register of the sketch, 0 to 2047."),
         Column("rank", "int", "Highest position of the first one bit among the visitors of this register, 1 to 33."),
     ),
