@@ -16,7 +16,7 @@ from benchmarks.report import print_report, shout, write_markdown
 from lakehouse.errors import LakehouseError, UsageError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-BENCHMARKS = ("load", "memory", "views", "commits", "last_days", "dashboards")
+BENCHMARKS = ("load", "memory", "views", "commits", "last_days", "dashboards", "dashboards_on_trino")
 
 
 @app.command()

@@ -11,19 +11,24 @@ from benchmarks.measure import percentile, run_measured
 from benchmarks.report import Report, write_markdown
 from lakehouse.errors import LakehouseError, UsageError
 
+DASHBOARDS = ("web-traffic", "geo-services", "classification-api", "lakehouse-health")
 # Rows that a benchmark prints whatever peers are installed.
 ROWS = {
     "load": ("lakehouse load, everything included", "polars, regular expression to Parquet", "rollups"),
     "memory": ("1,000 in order", "10,000 in order, one file", "10,000 shuffled"),
     "views": ("lakehouse, read by DuckDB", "lakehouse, read by pyiceberg", "pyiceberg append", "bare Parquet"),
     "commits": ("3 days stored", "10 days stored", "ratio"),
-    "dashboards": ("web-traffic", "geo-services", "classification-api", "lakehouse-health"),
+    "dashboards": DASHBOARDS,
+    "dashboards_on_trino": DASHBOARDS,
     "last_days": ("table, filter on date, folder", "published files, glob, folder", "lakehouse sql, filter on date, folder"),
 }
 
 
-# Superset takes a minute to start.
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name == "dashboards")) for name in BENCHMARKS])
+# Superset takes a minute to start, a cluster some more.
+MARKS = {"dashboards": [pytest.mark.long], "dashboards_on_trino": [pytest.mark.long, pytest.mark.cluster]}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [])) for name in BENCHMARKS])
 def test_benchmark_prints_its_table(name: str) -> None:
     answer = CliRunner().invoke(app, [name, "--quick", "--profile"], catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
@@ -57,7 +62,7 @@ def test_page_without_markers_is_left_alone(tmp_path: Path) -> None:
 
 def test_page_has_a_place_for_every_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    for name in ("load", "load-phases", "memory", "views", "commits", "last-days", "dashboards"):
+    for name in ("load", "load-phases", "memory", "views", "commits", "last-days", "dashboards", "dashboards-on-trino"):
         assert f"<!-- {name} -->" in page
         assert f"<!-- /{name} -->" in page
 

@@ -246,19 +246,34 @@ class Node:
         _remember(int(children.read_text()), self._init)
 
     def _let_in(self) -> None:
-        """Bring the API server's port to the loopback interface here, by a process that needs no route."""
-        port = free_port()
-        inside = f"nsenter --target={self._process(self._init)} --net socat STDIO TCP:127.0.0.1:{API_PORT}"
+        """Bring the API server's port to the loopback interface here."""
+        port, bridge = self._bridge_to("127.0.0.1", API_PORT)
+        self._started.append(bridge)
+        _remember(bridge.pid, self._bridge)
+        write_kubeconfig(self.places.kubeconfig, self.places.state / "certificates", "admin", f"https://127.0.0.1:{port}")
+
+    @contextmanager
+    def port_of(self, address: str, port: int) -> Iterator[int]:
+        """A port of the loopback interface here that leads to a pod or service, and bears more than kubectl's forwarding does."""
+        local, bridge = self._bridge_to(address, port)
+        try:
+            yield local
+        finally:
+            bridge.terminate()
+            bridge.wait()
+
+    def _bridge_to(self, address: str, port: int) -> tuple[int, subprocess.Popen[bytes]]:
+        """A port of the loopback interface here that leads to one inside, by a process that needs no route."""
+        local = free_port()
+        inside = f"nsenter --target={self._process(self._init)} --net socat STDIO TCP:{address}:{port}"
         bridge = subprocess.Popen(
-            ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", f"EXEC:{inside.replace(':', chr(92) + ':')}"],
+            ["socat", f"TCP-LISTEN:{local},bind=127.0.0.1,reuseaddr,fork", f"EXEC:{inside.replace(':', chr(92) + ':')}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._started.append(bridge)
-        _remember(bridge.pid, self._bridge)
-        write_kubeconfig(self.places.kubeconfig, self.places.state / "certificates", "admin", f"https://127.0.0.1:{port}")
+        return local, bridge
 
     def _forget_containers(self) -> None:
         """The store outlives the node; the containers of the last one do not."""

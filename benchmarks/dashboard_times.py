@@ -1,0 +1,104 @@
+"""How long the dashboards of a Superset let people wait, whichever engine answers."""
+
+import statistics
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measure import timed
+from benchmarks.options import Options
+from benchmarks.report import Report
+
+if TYPE_CHECKING:
+    from tests.support.charts import Superset
+
+TIMES, QUICK_TIMES = 5, 1
+AT_ONCE = 6
+"""Questions that a browser asks one server at the same time."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running Superset.
+
+    Args:
+        address: without a path.
+        password: of the user `admin`.
+        folder: for the profiles of browsers.
+        forget: deletes the answers that it has cached.
+    """
+
+    address: str
+    password: str
+    folder: Path
+    forget: Callable[[], object]
+
+
+def dashboards_report(name: str, what: str, served: Served, options: Options, goal: int) -> Report:
+    """The table of all dashboards.
+
+    Args:
+        name: of the table's markers.
+        what: is asked: engine and rows.
+        served: by which Superset.
+        options: of the benchmark.
+        goal: in milliseconds.
+    """
+    from tests.support.charts import Superset
+
+    times = QUICK_TIMES if options.quick else TIMES
+    superset = Superset(served.address, "admin", served.password)
+    lines = [_measure(served, superset, slug, times) for slug in superset.dashboards()]
+    title = f"Dashboards {what}, nothing cached, median of {times}"
+    headings = ("dashboard", "charts", "slowest chart, ms", "all charts answered, ms", "all drawn in a browser, ms")
+    slowest = f"The slowest charts: {', '.join(f'{chart} ({slug})' for slug, *_, chart in lines)}."
+    return Report(name, title, headings, [line[:-1] for line in lines], (f"Goal: {goal:,} ms.", slowest))
+
+
+def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tuple[str, ...]:
+    """Name, charts and times of a dashboard, and the name of its slowest chart."""
+    from tests.support.charts import query_context
+
+    charts = superset.get(f"/api/v1/dashboard/{slug}/charts")["result"]
+    contexts = [query_context(chart["form_data"]) for chart in charts]
+    alone = [statistics.median(timed(partial(_ask, superset, context), times)) for context in contexts]
+
+    def all_at_once() -> None:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(partial(_ask, superset), contexts))
+
+    together = statistics.median(timed(all_at_once, times))
+    drawn = _drawn(served, slug, len(contexts), times)
+    slowest = max(alone)
+    return (
+        slug,
+        str(len(contexts)),
+        *(f"{seconds * 1000:,.0f}" for seconds in (slowest, together, drawn)),
+        charts[alone.index(slowest)]["slice_name"],
+    )
+
+
+def _ask(superset: "Superset", context: dict[str, Any]) -> None:
+    superset.post("/api/v1/chart/data", context)
+
+
+def _drawn(served: Served, slug: str, charts: int, times: int) -> float:
+    """Median of the seconds until a browser that knows the program, but no answer, has drawn a dashboard."""
+    from tests.browser.pages import browser_page, log_in, open_dashboard
+
+    with browser_page(served.folder / f"chromium-{slug}") as (page, _):
+        log_in(page, served.address, "admin", served.password)
+        open_dashboard(page, served.address, slug, charts)
+
+        def opened() -> None:
+            page.goto("about:blank")
+            open_dashboard(page, served.address, slug, charts)
+
+        seconds = []
+        for _ in range(times):
+            served.forget()
+            seconds += timed(opened, 1)
+    return statistics.median(seconds)
