@@ -86,11 +86,12 @@ def _publish_views(settings: Settings, store: Store, dataset: Dataset, table: Ta
 
 
 def _described(view: View, zone: str) -> dict[str, Any]:
-    sql = view.sql_in(zone)
-    if view.portable:
-        return {"name": view.name, "doc": view.doc, "needs": view.needs, "sql": dedent(sql).strip()}
+    known = view.duckdb_sql_in(zone)
+    if known:
+        return {"name": view.name, "doc": view.doc, "needs": view.needs, "sql": dedent(known).strip()}
     from lakehouse.engines.dialect import tables_of, to_duckdb  # imports a whole compiler of SQL
 
+    sql = view.sql_in(zone)
     return {"name": view.name, "doc": view.doc, "needs": tables_of(sql), "sql": to_duckdb(sql)}
 
 

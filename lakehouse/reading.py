@@ -134,11 +134,12 @@ class Reader:
         for view in dataset.views:
             if not any(re.search(rf"\b{table}\b", view.sql) for table in missing):
                 asked_for = words is None or view.name in words
-                sql = view.sql_in(self._settings["zone"])
-                if not view.portable:
+                zone = self._settings["zone"]
+                sql = view.duckdb_sql_in(zone)
+                if sql is None:
                     from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
 
-                    sql = to_duckdb(sql, days if asked_for else None)
+                    sql = to_duckdb(view.sql_in(zone), days if asked_for else None)
                 connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
 
     def _ledger_table(self, name: str, tables: dict[str, Table]) -> pa.Table:

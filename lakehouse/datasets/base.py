@@ -148,8 +148,9 @@ class View:
         name: the view's name, beginning with the dataset's.
         doc: one sentence.
         sql: `{zone}` in it stands for the time zone of the table's days, `{day}` for the day in it of a rollup's `hour`.
-        needs: names of the tables and views that it reads, of a portable one.
+        needs: names of the tables and views that it reads, unless it must be transpiled.
         portable: the SQL means the same to DuckDB as it stands; see `Rollup`.
+        duckdb: the SQL for DuckDB, where it differs and is known.
     """
 
     name: str
@@ -157,12 +158,22 @@ class View:
     sql: str
     needs: tuple[str, ...] = ()
     portable: bool = False
+    duckdb: str = ""
 
     def sql_in(self, zone: str) -> str:
         """The query for tables whose days are those of a time zone."""
-        # Engines convert a few million timestamps a second, and leave out no files by what they have converted.
-        day = "date" if zone == "UTC" else f"CAST(hour AT TIME ZONE '{zone}' AS date)"
-        return self.sql.replace("{day}", day).replace("{zone}", zone)
+        return _in_zone(self.sql, zone)
+
+    def duckdb_sql_in(self, zone: str) -> str | None:
+        """The same query for DuckDB; None: it must be transpiled."""
+        known = self.sql if self.portable else self.duckdb
+        return _in_zone(known, zone) if known else None
+
+
+def _in_zone(sql: str, zone: str) -> str:
+    # Engines convert a few million timestamps a second, and leave out no files by what they have converted.
+    day = "date" if zone == "UTC" else f"CAST(hour AT TIME ZONE '{zone}' AS date)"
+    return sql.replace("{day}", day).replace("{zone}", zone)
 
 
 @dataclass(frozen=True)

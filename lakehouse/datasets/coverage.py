@@ -10,18 +10,16 @@ def coverage_view(dataset: str, count: str) -> View:
         dataset: with a rollup `<dataset>_hourly`.
         count: the rollup's column that counts rows.
     """
-    return View(
-        f"{dataset}_coverage",
-        "Rows a UTC day, from a site's first day to the newest of all sites; missing is 1 for a day without any.",
-        f"""
+    hourly = f"{dataset}_hourly"
+    sql = f"""
         WITH present AS (
-            SELECT date, site, CAST(sum({count}) AS bigint) AS n FROM {dataset}_hourly GROUP BY date, site
+            SELECT date, site, CAST(sum({count}) AS bigint) AS n FROM {hourly} GROUP BY date, site
         ), spans AS (
             SELECT site, min(date) AS first_day, (SELECT max(date) FROM present) AS last_day FROM present GROUP BY site
         ), expected AS (
-            SELECT spans.site, CAST(date_add('day', days.number, spans.first_day) AS date) AS date
+            SELECT spans.site, CAST({{next_day}} AS date) AS date
             FROM spans
-            CROSS JOIN UNNEST(sequence(0, date_diff('day', spans.first_day, spans.last_day))) AS days(number)
+            CROSS JOIN UNNEST({{sequence}}(0, date_diff('day', spans.first_day, spans.last_day))) AS days(number)
         )
         SELECT
             expected.date,
@@ -30,5 +28,11 @@ def coverage_view(dataset: str, count: str) -> View:
             CASE WHEN present.n IS NULL THEN 1 ELSE 0 END AS missing
         FROM expected
         LEFT JOIN present ON present.date = expected.date AND present.site = expected.site
-        """,
+    """
+    return View(
+        f"{dataset}_coverage",
+        "Rows a UTC day, from a site's first day to the newest of all sites; missing is 1 for a day without any.",
+        sql.format(next_day="date_add('day', days.number, spans.first_day)", sequence="sequence"),
+        needs=(hourly,),
+        duckdb=sql.format(next_day="spans.first_day + INTERVAL (days.number) DAY", sequence="generate_series"),
     )

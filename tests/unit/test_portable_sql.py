@@ -1,4 +1,4 @@
-"""What is called portable means the same to DuckDB as it stands, and reads what it says it reads."""
+"""What is not transpiled means the same to DuckDB as it stands, and reads what it says it reads."""
 
 import pytest
 import sqlglot
@@ -8,18 +8,30 @@ from lakehouse.datasets.base import Rollup, View
 from lakehouse.engines.dialect import NEWEST_DAYS, tables_of, to_duckdb
 
 BUILT_IN = (access_logs.DATASET, api_logs.DATASET)
-VIEWS = tuple(view for dataset in BUILT_IN for view in dataset.views if view.portable)
-PORTABLE: tuple[View | Rollup, ...] = (*VIEWS, *(rollup for dataset in BUILT_IN for rollup in dataset.rollups if rollup.portable))
+VIEWS = tuple(view for dataset in BUILT_IN for view in dataset.views if view.duckdb_sql_in("UTC"))
+ROLLUPS = tuple(rollup for dataset in BUILT_IN for rollup in dataset.rollups if rollup.portable)
 
 
-@pytest.mark.parametrize("query", PORTABLE, ids=lambda query: query.name)
-def test_duckdb_reads_what_the_transpiler_would_have_written(query: View | Rollup) -> None:
-    for sql in [query.sql_in("UTC"), query.sql_in("Europe/Paris")] if isinstance(query, View) else [query.sql]:
-        assert sqlglot.parse_one(sql, read="duckdb") == sqlglot.parse_one(to_duckdb(sql), read="duckdb")
-        # This one has to be answered from manifests, for which it must be transpiled.
-        assert NEWEST_DAYS.split("{")[0] not in sql
+def test_what_has_to_be_transpiled_is_known() -> None:
+    """One more would make every small command slower by the import of a compiler."""
+    left = {view.name for dataset in BUILT_IN for view in dataset.views} - {view.name for view in VIEWS}
+    assert left == {"api_logs_last_20_days"}  # must be answered from manifests, for which it is transpiled
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris"])
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_duckdb_reads_of_a_view_what_the_transpiler_would_have_written(view: View, zone: str) -> None:
+    known = view.duckdb_sql_in(zone)
+    assert known is not None
+    assert sqlglot.parse_one(known, read="duckdb") == sqlglot.parse_one(to_duckdb(view.sql_in(zone)), read="duckdb")
+    assert NEWEST_DAYS.split("{")[0] not in known
+
+
+@pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
+def test_duckdb_reads_of_a_rollup_what_the_transpiler_would_have_written(rollup: Rollup) -> None:
+    assert sqlglot.parse_one(rollup.sql, read="duckdb") == sqlglot.parse_one(to_duckdb(rollup.sql), read="duckdb")
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_a_portable_view_names_what_it_needs(view: View) -> None:
+def test_a_view_names_what_it_needs(view: View) -> None:
     assert list(view.needs) == tables_of(view.sql_in("UTC"))

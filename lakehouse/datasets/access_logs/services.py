@@ -64,6 +64,8 @@ LAYERS = View(
     CROSS JOIN UNNEST(layers) AS asked(layer)
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
     """,
+    needs=(SERVICES_DAILY.name,),
+    portable=True,
 )
 
 ROLES = View(
@@ -82,4 +84,6 @@ ROLES = View(
     CROSS JOIN UNNEST(roles) AS held(role)
     GROUP BY 1, 2, 3, 4, 5
     """,
+    needs=(SERVICES_DAILY.name,),
+    portable=True,
 )

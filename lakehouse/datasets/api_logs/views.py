@@ -54,34 +54,38 @@ HOURLY = Rollup(
 
 ROLLUPS = (HOURLY,)
 
+_AUTOMATIC = """
+    WITH days AS (
+        SELECT date, site, CAST(sum(requests) AS bigint) AS requests FROM api_logs_hourly GROUP BY date, site
+    ), confident AS (
+        SELECT date, site, confidence_percent, CAST(sum(requests) AS bigint) AS requests
+        FROM api_logs_hourly
+        WHERE code IS NOT NULL AND confidence_percent IS NOT NULL
+        GROUP BY date, site, confidence_percent
+    )
+    SELECT
+        days.date,
+        days.site,
+        CAST(levels.percent AS double) / 100 AS threshold,
+        days.requests,
+        CAST(coalesce(sum(confident.requests), 0) AS bigint) AS automatic,
+        CAST(coalesce(sum(confident.requests), 0) AS double) / days.requests AS share
+    FROM days
+    CROSS JOIN UNNEST({sequence}(0, 100)) AS levels(percent)
+    LEFT JOIN confident
+        ON confident.date = days.date
+        AND confident.site = days.site
+        AND confident.confidence_percent >= levels.percent
+    GROUP BY days.date, days.site, levels.percent, days.requests
+"""
+
 VIEWS = (
     View(
         "api_logs_automatic",
         "Share of requests a day that are coded automatically, for every threshold of confidence from 0.00 to 1.00.",
-        """
-        WITH days AS (
-            SELECT date, site, CAST(sum(requests) AS bigint) AS requests FROM api_logs_hourly GROUP BY date, site
-        ), confident AS (
-            SELECT date, site, confidence_percent, CAST(sum(requests) AS bigint) AS requests
-            FROM api_logs_hourly
-            WHERE code IS NOT NULL AND confidence_percent IS NOT NULL
-            GROUP BY date, site, confidence_percent
-        )
-        SELECT
-            days.date,
-            days.site,
-            CAST(levels.percent AS double) / 100 AS threshold,
-            days.requests,
-            CAST(coalesce(sum(confident.requests), 0) AS bigint) AS automatic,
-            CAST(coalesce(sum(confident.requests), 0) AS double) / days.requests AS share
-        FROM days
-        CROSS JOIN UNNEST(sequence(0, 100)) AS levels(percent)
-        LEFT JOIN confident
-            ON confident.date = days.date
-            AND confident.site = days.site
-            AND confident.confidence_percent >= levels.percent
-        GROUP BY days.date, days.site, levels.percent, days.requests
-        """,
+        _AUTOMATIC.format(sequence="sequence"),
+        needs=(HOURLY.name,),
+        duckdb=_AUTOMATIC.format(sequence="generate_series"),
     ),
     View(
         "api_logs_daily",
@@ -91,6 +95,8 @@ VIEWS = (
         FROM api_logs_hourly
         GROUP BY date, site
         """,
+        needs=(HOURLY.name,),
+        portable=True,
     ),
     View(
         "api_logs_weekly",
@@ -104,6 +110,8 @@ VIEWS = (
         FROM api_logs_hourly
         GROUP BY 1, site
         """,
+        needs=(HOURLY.name,),
+        portable=True,
     ),
     View(
         "api_logs_codes",
@@ -126,6 +134,8 @@ VIEWS = (
         )
         SELECT date, site, level, code, CAST(sum(requests) AS bigint) AS requests FROM leveled GROUP BY date, site, level, code
         """,
+        needs=(HOURLY.name,),
+        portable=True,
     ),
     View(
         "api_logs_code_tree",
@@ -149,6 +159,8 @@ VIEWS = (
             requests
         FROM codes
         """,
+        needs=(HOURLY.name,),
+        portable=True,
     ),
     coverage_view("api_logs", "requests"),
     View(
