@@ -14,6 +14,8 @@ ROWS, QUICK_ROWS = 1_000_000, 1_000
 BEST_OF = 3
 POLARS_GOAL = 1.4
 GOACCESS_GOAL = 0.1
+PYTHON = (sys.executable, "-m", "benchmarks.without_pandas")
+"""As `make bench` does not install it: with no more than the package needs."""
 
 
 def run(options: Options) -> list[Report]:
@@ -48,18 +50,12 @@ def _best(usages: list[Usage]) -> Usage:
 
 def _load(options: Options, log: Path, number: int) -> Usage:
     home = options.folder / f"home-{number}"
-    command: list[str | Path] = [*_module("lakehouse"), "load", "access_logs", log, "--site", "demo"]
+    command: list[str | Path] = [*PYTHON, "lakehouse", "load", "access_logs", log, "--site", "demo"]
     return run_measured(command, {"LAKEHOUSE_HOME": str(home)}, one_thread=True)
 
 
-def _module(name: str) -> list[str | Path]:
-    """Python that runs a module as if pandas were not installed: ClickHouse's package brings it, and pyarrow imports it if it can."""
-    program = f"import runpy, sys; sys.modules['pandas'] = None; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
-    return [sys.executable, "-c", program]
-
-
 def _polars(options: Options, log: Path) -> Usage:
-    command: list[str | Path] = [*_module("benchmarks.bare_polars"), log, options.folder / "bare.parquet"]
+    command: list[str | Path] = [*PYTHON, "benchmarks.bare_polars", log, options.folder / "bare.parquet"]
     return run_measured(command, one_thread=True)
 
 
@@ -77,7 +73,7 @@ def _goaccess(options: Options, log: Path) -> Usage | None:
 def _phases(options: Options, log: Path, rows: int) -> Report:
     answer = options.folder / "phases.json"
     home = {"LAKEHOUSE_HOME": str(options.folder / "home-phases")}
-    run_measured([*_module("benchmarks.load_phases"), log, answer], home, one_thread=True)
+    run_measured([*PYTHON, "benchmarks.load_phases", log, answer], home, one_thread=True)
     phases: dict[str, float] = json.loads(answer.read_text(encoding="utf-8"))
     total = sum(phases.values())
     lines = [
