@@ -176,7 +176,7 @@ def catalog_errors(what: str) -> Iterator[None]:
         raise CatalogError(f"{what}: the catalog refused: {explain_catalog_error(error)}") from error
     except (OSError, pa.ArrowException) as error:
         if _is_unreachable(error):
-            raise CatalogError(f"{what}: the catalog cannot be reached: check catalog.uri ({str(error)[:200]})") from error
+            raise CatalogError(f"{what}: the catalog cannot be reached: {_address_hint(error)}") from error
         # Catalogs read and write the table's metadata in the object store.
         raise StorageError(f"{what}: {explain(error)}") from error
 
@@ -194,8 +194,12 @@ def explain_catalog_error(error: BaseException) -> str:
     if isinstance(error, SQLAlchemyError):
         return _database_hint(str(error.orig if isinstance(error, DBAPIError) and error.orig else error))
     if isinstance(error, ConnectionError):  # of the metastore's client: those of an object store are others
-        return f"check catalog.uri ({str(error)[:200]})"
+        return _address_hint(error)
     return explain(error).partition("\n")[0]
+
+
+def _address_hint(error: BaseException) -> str:
+    return f"check catalog.uri ({str(error)[:200]})"
 
 
 def _database_hint(text: str) -> str:

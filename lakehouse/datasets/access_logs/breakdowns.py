@@ -1,16 +1,10 @@
 """Rollups of what access logs are broken down by a UTC day: agents, and the paths asked for most. In Trino's dialect."""
 
-from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, SITE
+from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, MEASURED, SITE
 from lakehouse.datasets.base import Column, Rollup
 
 PATHS = 1000
 """Paths kept of a day, site and application: tiles and crawlers ask for as many different ones as there are requests."""
-
-_MEASURED = """
-            count(*) AS hits,
-            CAST(coalesce(sum(bytes), 0) AS bigint) AS bytes,
-            CAST(sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END) AS bigint) AS failed
-"""
 
 AGENTS_DAILY = Rollup(
     "access_logs_agents_daily",
@@ -34,7 +28,7 @@ AGENTS_DAILY = Rollup(
             agent_family,
             agent_os,
             is_bot,
-            {_MEASURED.strip()}
+            {MEASURED}
         FROM access_logs
         GROUP BY 1, 2, 3, 4, 5, 6
     """,
@@ -52,7 +46,7 @@ PATHS_DAILY = Rollup(
             site,
             application,
             path,
-            {_MEASURED.strip()}
+            {MEASURED}
         FROM access_logs
         WHERE path IS NOT NULL
         GROUP BY 1, 2, 3, 4

@@ -1,6 +1,6 @@
 """Rollup and views of what geographic services, catalogues and signed-in users ask for, in Trino's dialect."""
 
-from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, SITE
+from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, MEASURED, SITE
 from lakehouse.datasets.base import Column, Rollup, View
 
 SERVICES_DAILY = Rollup(
@@ -22,7 +22,7 @@ SERVICES_DAILY = Rollup(
         BYTES,
         FAILED,
     ),
-    """
+    f"""
     SELECT
         date,
         site,
@@ -35,9 +35,7 @@ SERVICES_DAILY = Rollup(
         org,
         roles,
         is_download,
-        count(*) AS hits,
-        CAST(coalesce(sum(bytes), 0) AS bigint) AS bytes,
-        CAST(sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END) AS bigint) AS failed
+        {MEASURED}
     FROM access_logs
     WHERE service IS NOT NULL OR is_download OR record_uuid IS NOT NULL OR org IS NOT NULL OR roles IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
