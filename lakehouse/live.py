@@ -1,13 +1,14 @@
 """What a version of a table holds, told from its manifests alone: no data file is opened."""
 
+import re
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import date, timedelta
 
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.table import Table
 
-from lakehouse.commit import EPOCH, partition_day
+from lakehouse.commit import EPOCH, OWN_FILE, partition_day
 
 
 def live_files(
@@ -41,26 +42,35 @@ def manifest_of_days(days: Collection[date]) -> Callable[[ManifestFile], bool]:
     return may_hold
 
 
-def newest_days(table: Table, count: int) -> list[date] | None:
-    """The newest `count` days that have rows; opens the manifests that can list files of these days only.
+def newest_files(table: Table, count: int) -> dict[date, list[DataFile]] | None:
+    """Data files of the newest `count` days that have rows; opens the manifests that can list files of these days only.
 
     Returns:
-        Days in ascending order; None when manifests cannot tell: another program has deleted single rows, or has
-        changed how the table is partitioned.
+        Files by day, the days in ascending order; None when manifests cannot tell: another program has deleted single rows, or
+        has changed how the table is partitioned.
     """
     listed = manifests(table)
     if any(manifest.content != ManifestContent.DATA or manifest.partition_spec_id != 0 for manifest in listed):
         return None
     ranges = [(_bounds(manifest), manifest) for manifest in listed]
     last = [(EPOCH + timedelta(days=bounds[1]) if bounds else date.max, manifest) for bounds, manifest in ranges]
-    days: list[date] = []
+    found: dict[date, list[DataFile]] = {}
     for newest, manifest in sorted(last, key=lambda item: item[0], reverse=True):
-        if len(days) == count and newest < days[0]:
+        if len(found) == count and newest < min(found):
             break
-        entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-        found = {partition_day(entry.data_file) for entry in entries if entry.data_file.record_count}
-        days = sorted(found.union(days))[-count:]
-    return days
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            if entry.data_file.record_count:
+                found.setdefault(partition_day(entry.data_file), []).append(entry.data_file)
+        found = dict(sorted(found.items())[-count:])
+    return found
+
+
+def are_own(table: Table, files: Iterable[DataFile]) -> bool:
+    """Whether this package wrote all these files, and no other program has deleted single rows of any."""
+    if any(manifest.content != ManifestContent.DATA for manifest in manifests(table)):
+        return False
+    own = re.compile(re.escape(table.location().rstrip("/")) + OWN_FILE)
+    return all(own.fullmatch(found.file_path) for found in files)
 
 
 def manifests(table: Table) -> list[ManifestFile]:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -16,7 +17,7 @@ from lakehouse.datasets import dataset_names, get_dataset
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import DatasetError, QueryError
 from lakehouse.ledger import InputRecord, Ledger, read_ledger
-from lakehouse.live import newest_days
+from lakehouse.live import are_own, newest_files
 from lakehouse.rejects import read_rejects
 from lakehouse.settings import Settings
 from lakehouse.storage import storage_errors
@@ -125,21 +126,17 @@ class Reader:
     def _create_dataset_views(
         self, connection: duckdb.DuckDBPyConnection, name: str, tables: dict[str, Table], words: set[str] | None
     ) -> None:
-        def days(table: str, count: int) -> list[date] | None:
-            with storage_errors("reading table metadata"):
-                return newest_days(tables[table], count) if table in tables else None
-
         dataset = get_dataset(name, self._settings.datasets_folder)
         missing = {rollup.name for rollup in dataset.rollups} - tables.keys()
         for view in dataset.views:
             if not any(re.search(rf"\b{table}\b", view.sql) for table in missing):
-                asked_for = words is None or view.name in words
                 zone = self._settings["zone"]
                 sql = view.duckdb_sql_in(zone)
                 if sql is None:
                     from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
 
-                    sql = to_duckdb(view.sql_in(zone), days if asked_for else None)
+                    asked_for = words is None or view.name in words
+                    sql = to_duckdb(view.sql_in(zone), partial(_newest, connection, tables) if asked_for else None)
                 connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
 
     def _ledger_table(self, name: str, tables: dict[str, Table]) -> pa.Table:
@@ -182,6 +179,24 @@ class Reader:
         except DatasetError:
             return f"\nTables and views there are: {', '.join(self.tables()) or 'none yet'}"
         return f"\nNothing is loaded into {name} yet: lakehouse load {name} FILE --site NAME"
+
+
+def _newest(
+    connection: duckdb.DuckDBPyConnection, tables: dict[str, Table], name: str, count: int
+) -> tuple[list[date], str] | None:
+    """The newest days of a table, and a view that opens their files alone where it is certain which these are."""
+    table = tables.get(name)
+    with storage_errors("reading table metadata"):
+        days = newest_files(table, count) if table else None
+        if not table or not days:
+            return None
+        files = [found for day in days.values() for found in day]
+        if not are_own(table, files):
+            return list(days), name
+    view = f"{name}: the newest {count} days"
+    rows = engine.files_sql(table, [found.file_path for found in files], table.schema().column_names)
+    connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view)} AS {rows}")
+    return list(days), view
 
 
 def _check_reads(statements: list[duckdb.Statement]) -> None:

@@ -11,28 +11,24 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from itertools import chain
 
 import duckdb
 import polars as pl
 from pyiceberg.catalog import Catalog
-from pyiceberg.manifest import DataFile, ManifestContent
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 
 from lakehouse.catalog import ensure_table, find_table, rollup_columns
-from lakehouse.commit import (
-    OWN_FILE,
-    CommitAnswerLostError,
-    CommitRaceError,
-    partition_day,
-)
+from lakehouse.commit import CommitAnswerLostError, CommitRaceError, partition_day
 from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
 from lakehouse.derived import ledger_of, replace_days
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import QueryError
 from lakehouse.ledger import Ledger
 from lakehouse.ledger_commit import attempts
-from lakehouse.live import live_files, manifest_of_days, manifests
+from lakehouse.live import are_own, live_files, manifest_of_days
 from lakehouse.observer import Count, count_silently
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, uses_s3
@@ -140,7 +136,7 @@ def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date]
     for start in range(0, len(days), DAYS_PER_QUERY):
         window = days[start : start + DAYS_PER_QUERY]
         files = _files_by_day(source, window)
-        own = _all_own(source, files)
+        own = are_own(source, chain.from_iterable(files.values()))
         for chosen in _batches(window, files):
             paths = [found.file_path for day in chosen for found in files[day]]
             if own and not paths:
@@ -178,14 +174,6 @@ def _files_by_day(source: Table, days: list[date]) -> dict[date, list[DataFile]]
     for found in live_files(source, lambda found: partition_day(found) in files, manifest_of_days(days)):
         files[partition_day(found)].append(found)
     return files
-
-
-def _all_own(source: Table, files: dict[date, list[DataFile]]) -> bool:
-    """Whether this package wrote all these files, and no other program has deleted single rows of any."""
-    if any(manifest.content != ManifestContent.DATA for manifest in manifests(source)):
-        return False
-    own = re.compile(re.escape(source.location().rstrip("/")) + OWN_FILE)
-    return all(own.fullmatch(found.file_path) for day in files.values() for found in day)
 
 
 def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[list[date]]:

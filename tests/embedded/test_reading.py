@@ -17,7 +17,7 @@ from lakehouse.cli import main
 from lakehouse.datasets import get_dataset
 from lakehouse.engines.dialect import to_duckdb
 from lakehouse.errors import QueryError
-from lakehouse.live import newest_days
+from lakehouse.live import newest_files
 from lakehouse.reading import Reader
 from lakehouse.sample import write_sample
 from tests.s3server import S3Server
@@ -125,21 +125,45 @@ def test_the_newest_days_are_told_by_the_newest_manifests(tmp_path: Path, monkey
         return fetch(*arguments, **keywords)
 
     monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", watched)
-    assert newest_days(table, 2) == [date(1970, 1, 5), date(1970, 1, 6)]
+    newest = newest_files(table, 2)
+    assert newest is not None
+    assert {day: sum(found.record_count for found in files) for day, files in newest.items()} == {
+        date(1970, 1, 5): 1,
+        date(1970, 1, 6): 1,
+    }
     assert opened == 2
-    assert newest_days(table, 9) == [date(1970, 1, day) for day in range(2, 7)]
+    assert list(newest_files(table, 9) or ()) == [date(1970, 1, day) for day in range(2, 7)]
 
 
 def test_only_the_question_for_the_newest_days_is_answered_beforehand() -> None:
-    def days(table: str, count: int) -> list[date] | None:
-        return [date(2026, 11, 20 + number) for number in range(count)] if table == "t" else None
+    def days(table: str, count: int) -> tuple[list[date], str] | None:
+        found = [date(2026, 11, 20 + number) for number in range(count)]
+        return (found, "new t") if table == "t" and found else None
 
     asked = "SELECT * FROM t WHERE date IN (SELECT DISTINCT date FROM {} {} ORDER BY date DESC LIMIT {})"
-    assert to_duckdb(asked.format("t", "", 2), days) == (
-        "SELECT * FROM t WHERE date IN (CAST('2026-11-20' AS DATE), CAST('2026-11-21' AS DATE))"
-    )
+    listed = "date IN (CAST('2026-11-20' AS DATE), CAST('2026-11-21' AS DATE))"
+    assert to_duckdb(asked.format("t", "", 2), days) == f'SELECT * FROM "new t" AS t WHERE {listed}'
     for other in (("u", "", 2), ("t", "WHERE status > 400", 2), ("t", "", 0)):
         assert to_duckdb(asked.format(*other), days) == to_duckdb(asked.format(*other))
+    # Whoever also reads other days, or another table, reads the table itself.
+    wide = asked.format("t", "", 2)
+    for query in (f"{wide} OR x", wide.replace("FROM t W", "FROM t JOIN u ON t.a = u.a W"), wide.replace("FROM t W", "FROM u W")):
+        assert "new t" not in to_duckdb(query, days)
+        assert listed in to_duckdb(query, days)
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["own files", "rows deleted by another program"])
+def test_the_view_of_the_last_days_is_what_the_table_says(tmp_path: Path, changed: bool) -> None:
+    home = Home(tmp_path, get_dataset("api_logs", tmp_path))
+    home.load(*write_sample("api_logs", tmp_path / "logs", 25, 250, "s", 1, date(2026, 11, 25)))
+    if changed:
+        home.table().delete("_line < 5")
+    of_view, of_table = (
+        Reader(home.settings).sql(f"SELECT * FROM {name} WHERE date > DATE '2026-11-05' ORDER BY ALL")
+        for name in ("api_logs_last_20_days", "api_logs")
+    )
+    assert of_view.equals(of_table)
+    assert of_view.num_rows > 0
 
 
 @pytest.fixture(scope="module")
