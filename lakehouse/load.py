@@ -210,7 +210,8 @@ class Loader:
         except BaseException:
             # Once the catalog was asked and has not said no, the files must stay: a clean-up fences the load first.
             if not attempt.may_be_committed:
-                self._discard(attempt)
+                with suppress(LakehouseError):  # what failed first is to be told; the intent stands for a clean-up
+                    self._discard(attempt)
             raise
         if not attempt.changes:
             self._discard(attempt)

@@ -118,6 +118,19 @@ def test_rollups_that_fail_do_not_hide_why_a_load_failed(home: Home, monkeypatch
         home.load(good)
 
 
+def test_files_that_stay_do_not_hide_why_a_load_failed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> int:
+        raise OSError("no deleting today")
+
+    log = home.write("a.log", LOG)
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="staged"):
+        patch.setattr(load, "discard_load", fails)
+        home.load(log, observer=RaiseAt("staged", InputError))
+    assert rows(home) == BEFORE
+    assert left_over(home)
+    check_recovery(home)
+
+
 def test_a_power_cut_after_the_commit_loses_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that the new version refers to was flushed to the disk before the catalog was changed."""
     flushed: set[str] = set()
