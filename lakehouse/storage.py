@@ -312,7 +312,7 @@ _HINTS = (
     ),
     # An answer to HEAD has no body, so that a wrong key, a missing one and one without the right look the same.
     (
-        ("AccessDenied", "ACCESS_DENIED", "Forbidden", "403"),
+        ("AccessDenied", "ACCESS_DENIED", "Forbidden", "(403)", "HTTP status 403"),  # the number alone may be of a port
         "the S3 server refuses: check that s3.access_key_id and s3.secret_access_key (or the AWS_* variables) are set and right, "
         "and that this key may do it",
     ),
