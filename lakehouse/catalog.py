@@ -199,7 +199,8 @@ def explain_catalog_error(error: BaseException) -> str:
 
 
 def _address_hint(error: BaseException) -> str:
-    return f"check catalog.uri ({str(error)[:200]})"
+    said = " ".join(str(error).split())  # a metastore tells causes in lines of their own
+    return f"check catalog.uri ({said[:200]})"
 
 
 def _database_hint(text: str) -> str:

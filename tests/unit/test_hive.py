@@ -44,6 +44,5 @@ def test_a_failing_metastore_is_one_sentence(error: Exception, said: str) -> Non
 
 
 def test_a_metastore_that_fails_in_a_commit_is_no_object_store() -> None:
-    assert (
-        explain_catalog_error(ConnectionError("the metastore failed: away")) == "check catalog.uri (the metastore failed: away)"
-    )
+    failed = ConnectionError("the metastore failed: no connection.\nRoot cause: refused")
+    assert explain_catalog_error(failed) == "check catalog.uri (the metastore failed: no connection. Root cause: refused)"
