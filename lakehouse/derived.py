@@ -11,7 +11,7 @@ from pyiceberg.table import Table
 import lakehouse
 from lakehouse.commit import CommitRaceError, StagedFiles, partition_day
 from lakehouse.datasets.base import Column
-from lakehouse.intents import Intents, discard_load
+from lakehouse.intents import Intents, discard_failed
 from lakehouse.ledger import Changes, Ledger, LoadRecord, ledger_root, read_ledger
 from lakehouse.ledger_commit import commit_with_ledger
 from lakehouse.live import live_files, manifest_of_days
@@ -93,11 +93,11 @@ def replace_days(
             before_publish=about_to_publish,
         )
     except CommitRaceError:
-        discard_load(store, intents, target, load_id)
+        discard_failed(store, intents, target, load_id)
         raise
     except BaseException:
         # After the catalog was asked, the files stay for a clean-up: they may have been committed.
         if not submitted:
-            discard_load(store, intents, target, load_id)
+            discard_failed(store, intents, target, load_id)
         raise
     intents.withdraw(load_id)

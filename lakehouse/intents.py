@@ -9,13 +9,15 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from pyiceberg.table import Table
 
+from lakehouse.errors import StorageError
 from lakehouse.ledger import ledger_root
-from lakehouse.storage import Store
+from lakehouse.storage import Store, storage_errors
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,9 @@ def discard_load(store: Store, intents: Intents, table: Table, load_id: str) -> 
     deleted += store.delete({name for name in names if load_id in name.rpartition("/")[2] and "/intents/" not in name})
     intents.withdraw(load_id)
     return deleted
+
+
+def discard_failed(store: Store, intents: Intents, table: Table, load_id: str) -> None:
+    """The same for a load that failed: that is what is to be told, and its intent stands for a clean-up if files stay."""
+    with suppress(StorageError), storage_errors(f"cleaning up load {load_id}"):
+        discard_load(store, intents, table, load_id)

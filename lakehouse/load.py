@@ -21,7 +21,7 @@ from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.identity import KnownInputs
 from lakehouse.inputs import InputFile
 from lakehouse.intake import Intake, Outcome, TakeFirst
-from lakehouse.intents import Intents, discard_load
+from lakehouse.intents import Intents, discard_failed, discard_load
 from lakehouse.ledger import Ledger, ledger_root, read_ledger
 from lakehouse.load_commit import Attempt, DecideAgain, LoadCommitter
 from lakehouse.load_options import Options
@@ -210,11 +210,11 @@ class Loader:
         except BaseException:
             # Once the catalog was asked and has not said no, the files must stay: a clean-up fences the load first.
             if not attempt.may_be_committed:
-                with suppress(LakehouseError):  # what failed first is to be told; the intent stands for a clean-up
-                    self._discard(attempt)
+                discard_failed(self._store, self._intents, table, load_id)
             raise
         if not attempt.changes:
-            self._discard(attempt)
+            with storage_errors(f"cleaning up load {load_id}"):
+                discard_load(self._store, self._intents, table, load_id)
         self._intents.withdraw(load_id)
         seen.remember(_seen(outcome) for outcome in attempt.outcomes if outcome.read and outcome.record)
         return attempt
@@ -285,11 +285,6 @@ class Loader:
         sites = {outcome.site for outcome in attempt.outcomes}
         replaced = frozenset((request.replace_day, site) for site in sites) if request.replace_day else frozenset()
         return Removal(frozenset(attempt.dropped), days, replaced)
-
-    def _discard(self, attempt: Attempt) -> None:
-        """Delete what an attempt wrote that certainly was not and will not be committed."""
-        with storage_errors(f"cleaning up load {attempt.load_id}"):
-            discard_load(self._store, self._intents, attempt.table, attempt.load_id)
 
 
 def _seen(outcome: Outcome) -> Seen:

@@ -10,10 +10,11 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy.orm import Session
 
-from lakehouse import load
-from lakehouse.errors import InputError, LakehouseError, QueryError
+from lakehouse import derived, load
+from lakehouse.errors import InputError, LakehouseError, QueryError, StorageError
 from lakehouse.inputs import InputFile
 from lakehouse.maintain import clean_up
+from lakehouse.storage import Store
 from tests.support import processes
 from tests.support.home import Home
 from tests.support.state import left_over, referenced, rows
@@ -118,16 +119,31 @@ def test_rollups_that_fail_do_not_hide_why_a_load_failed(home: Home, monkeypatch
         home.load(good)
 
 
-def test_files_that_stay_do_not_hide_why_a_load_failed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: Any) -> int:
-        raise OSError("no deleting today")
+def deletes_nothing(*_: Any) -> int:
+    raise OSError("no deleting today")
 
+
+def test_files_that_stay_do_not_hide_why_a_load_failed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     log = home.write("a.log", LOG)
     with monkeypatch.context() as patch, pytest.raises(InputError, match="staged"):
-        patch.setattr(load, "discard_load", fails)
+        patch.setattr(Store, "delete", deletes_nothing)
         home.load(log, observer=RaiseAt("staged", InputError))
     assert rows(home) == BEFORE
     assert left_over(home)
+    check_recovery(home)
+
+
+def test_files_that_stay_do_not_hide_why_reports_failed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = home.write("a.log", LOG)
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="not up to date yet: no committing today"):
+
+        def refuses(*_: Any, **__: Any) -> None:
+            patch.setattr(Store, "delete", deletes_nothing)
+            raise StorageError("no committing today")
+
+        patch.setattr(derived, "commit_with_ledger", refuses)
+        home.load(log)
+    assert rows(home) == AFTER
     check_recovery(home)
 
 
