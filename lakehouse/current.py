@@ -74,7 +74,7 @@ def _publish_views(settings: Settings, store: Store, dataset: Dataset, table: Ta
     """Write the views of a dataset in DuckDB's SQL, when their definition or the zone of their days has changed."""
     path = f"{ledger_root(table.location())}/{VIEWS}"
     zone = settings["zone"]
-    text = repr((VERSION, lakehouse.__version__, zone, [(view.name, view.doc, view.sql) for view in dataset.views]))
+    text = repr((VERSION, lakehouse.__version__, zone, dataset.views))
     definition = hashlib.sha256(text.encode()).hexdigest()[:16]
     with storage_errors(f"reading {path}"):
         known = store.read(path)
