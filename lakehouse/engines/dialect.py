@@ -25,14 +25,8 @@ def to_duckdb(sql: str, newest_days: NewestDays | None = None) -> str:
     """
     try:
         parsed = sqlglot.parse_one(sql, read="trino")
-        for condition in list(parsed.find_all(exp.In)):
-            table, count = _newest_asked_for(condition)
-            newest = newest_days(table, count) if newest_days and table else None
-            if newest:
-                days, relation = newest
-                condition.set("query", None)
-                condition.set("expressions", [sqlglot.parse_one(f"DATE '{day}'", read="trino") for day in days])
-                _read_instead(condition, table, relation)
+        if newest_days:
+            _answer_beforehand(parsed, newest_days)
         return parsed.sql("duckdb")
     except SqlglotError as error:
         raise QueryError(f"not SQL in Trino's dialect: {error}") from error
@@ -43,6 +37,18 @@ def tables_of(sql: str) -> list[str]:
     parsed = sqlglot.parse_one(sql, read="trino")
     own = {definition.alias for definition in parsed.find_all(exp.CTE)}
     return sorted({table.name for table in parsed.find_all(exp.Table) if table.name} - own)
+
+
+def _answer_beforehand(parsed: exp.Expr, newest_days: NewestDays) -> None:
+    """Put the newest days in the place of the question for them."""
+    for condition in list(parsed.find_all(exp.In)):
+        table, count = _newest_asked_for(condition)
+        newest = newest_days(table, count) if table else None
+        if newest:
+            days, relation = newest
+            condition.set("query", None)
+            condition.set("expressions", [sqlglot.parse_one(f"DATE '{day}'", read="trino") for day in days])
+            _read_instead(condition, table, relation)
 
 
 def _newest_asked_for(condition: exp.In) -> tuple[str, int]:
@@ -61,15 +67,8 @@ def _newest_asked_for(condition: exp.In) -> tuple[str, int]:
 def _read_instead(condition: exp.In, table: str, relation: str) -> None:
     """Read a relation where a query reads nothing but a table, and only rows that meet a condition."""
     select = condition.find_ancestor(exp.Select)
-    where = condition.find_ancestor(exp.Where)
-    source = select.find(exp.From) if select else None
-    if (
-        not select
-        or not source
-        or select.args.get("joins")
-        or where is not select.args.get("where")
-        or condition.parent is not where
-    ):
+    if select is None or select.args.get("joins") or condition.parent is not select.args.get("where"):
         return
-    if relation != table and isinstance(source.this, exp.Table) and source.this.name == table:
+    source = select.find(exp.From)
+    if source and isinstance(source.this, exp.Table) and source.this.name == table != relation:
         source.this.replace(exp.alias_(exp.to_table(relation, quoted=True), source.this.alias_or_name, table=True))
