@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import images
@@ -18,6 +20,17 @@ def given_cluster() -> Cluster | None:
     if not kubeconfig:
         return None
     return Cluster(Path(kubeconfig), shutil.which("kubectl") or "kubectl", shutil.which("helm") or program(HELM))
+
+
+@contextmanager
+def own_node() -> Iterator[Node]:
+    """The node of this machine, made anew, which ends with the block and with all that is in it."""
+    with Node().held() as node:
+        node.down()  # whatever a run that was killed has left
+        try:
+            yield node
+        finally:
+            node.down()
 
 
 def start_cluster(node: Node) -> Cluster:

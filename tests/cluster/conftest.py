@@ -12,8 +12,7 @@ import boto3
 import pytest
 
 from tests.browser.forged import SITE
-from tests.cluster.clusters import given_cluster, start_cluster
-from tests.cluster.node.node import Node
+from tests.cluster.clusters import given_cluster, own_node, start_cluster
 from tests.cluster.tables import SOURCES
 from tests.cluster.tools import PROJECT, Cluster, Release, all_ready, packaged, until
 
@@ -27,12 +26,8 @@ def cluster() -> Iterator[Cluster]:
     if given:
         yield given
         return
-    with Node().held() as node:
-        node.down()  # whatever a run that was killed has left
-        try:
-            yield start_cluster(node)
-        finally:
-            node.down()
+    with own_node() as node:
+        yield start_cluster(node)
 
 
 @pytest.fixture(scope="session")
