@@ -67,9 +67,10 @@ def update_rollups(
     """
     if not dataset.rollups:
         return []
-    source = find_table(catalog, settings, dataset.name)
-    if source is None:
+    table = find_table(catalog, settings, dataset.name)
+    if table is None:
         return []
+    source = _Source(catalog, settings, table)
     store = Store(settings)
     with ExitStack() as stack:
         # Once for all rollups, and only when something is due: loading DuckDB's Iceberg extension takes half a second.
@@ -78,31 +79,53 @@ def update_rollups(
             extensions = engine.EXTENSIONS if iceberg else engine.EXTENSIONS[:1] if uses_s3(settings) else ()
             return stack.enter_context(closing(engine.connect(settings, MEMORY_LIMIT, extensions=extensions)))
 
-        return [_update(settings, catalog, store, dataset, rollup, rebuild, connect, count) for rollup in dataset.rollups]
+        return [_update(settings, source, store, rollup, rebuild, connect, count) for rollup in dataset.rollups]
+
+
+class _Source:
+    """A dataset's table as its rollups see it: looked at once for all of them, and again when one of them knows more."""
+
+    def __init__(self, catalog: Catalog, settings: Settings, table: Table) -> None:
+        self.catalog = catalog
+        self._settings = settings
+        self._take(table)
+
+    def _take(self, table: Table) -> None:
+        self.table = table
+        self.ledger = ledger_of(table)
+        self._files: tuple[list[date], dict[date, list[DataFile]]] = ([], {})
+
+    def look_again(self) -> None:
+        """Take the version that is current now."""
+        table = find_table(self.catalog, self._settings, self.table.name()[-1])
+        assert table is not None, "tables are never dropped by this package"
+        self._take(table)
+
+    def files_by_day(self, days: list[date]) -> dict[date, list[DataFile]]:
+        """The data files of each of these days, in their order; the last answer is remembered, for the next rollup."""
+        if self._files[0] != days:
+            files: dict[date, list[DataFile]] = {day: [] for day in days}
+            for found in live_files(self.table, lambda found: partition_day(found) in files, manifest_of_days(days)):
+                files[partition_day(found)].append(found)
+            self._files = (days, files)
+        return self._files[1]
 
 
 def _update(
-    settings: Settings,
-    catalog: Catalog,
-    store: Store,
-    dataset: Dataset,
-    rollup: Rollup,
-    rebuild: bool,
-    connect: Connect,
-    count: Count,
+    settings: Settings, source: _Source, store: Store, rollup: Rollup, rebuild: bool, connect: Connect, count: Count
 ) -> Updated:
     columns = rollup_columns(rollup.columns)
     for attempt in attempts(settings, CommitRaceError, CommitAnswerLostError):
         with attempt:
-            source = find_table(catalog, settings, dataset.name)
-            assert source is not None, "tables are never dropped by this package"
-            source_ledger = ledger_of(source)
-            target = ensure_table(catalog, settings, rollup.name, rollup.doc, columns, partition_by=("date",))
-            due = None if rebuild else _due(source_ledger, target, rollup)
-            if due is not None and not due and int(target.properties.get(SEQUENCE, "-1")) >= source_ledger.sequence:
+            target = ensure_table(source.catalog, settings, rollup.name, rollup.doc, columns, partition_by=("date",))
+            known = int(target.properties.get(SEQUENCE, "-1"))
+            if known > source.ledger.sequence:  # a rival has loaded and aggregated: an older state must not replace its rows
+                source.look_again()
+            due = None if rebuild else _due(source.ledger, known, target, rollup)
+            if due is not None and not due and known >= source.ledger.sequence:
                 return Updated(rollup.name, ())
-            days = sorted(_all_days(source, target) if due is None else due)
-            properties = {SEQUENCE: str(source_ledger.sequence), DEFINITION: definition_digest(rollup)}
+            days = sorted(_all_days(source.table, target) if due is None else due)
+            properties = {SEQUENCE: str(source.ledger.sequence), DEFINITION: definition_digest(rollup)}
             replace_days(
                 store, target, columns, days, _aggregate(connect, source, rollup, days, count) if days else (), properties
             )
@@ -110,9 +133,8 @@ def _update(
     raise AssertionError("unreachable")
 
 
-def _due(source: Ledger, target: Table, rollup: Rollup) -> set[date] | None:
-    """Days whose rows changed since the rollup was made; None: all, because that cannot be told."""
-    known = int(target.properties.get(SEQUENCE, "-1"))
+def _due(source: Ledger, known: int, target: Table, rollup: Rollup) -> set[date] | None:
+    """Days whose rows changed since the sequence that the rollup knows; None: all, because that cannot be told."""
     if target.properties.get(DEFINITION) != definition_digest(rollup) or known < source.oldest_load_sequence:
         return None
     return source.days_changed_since(known)
@@ -128,26 +150,27 @@ def _all_days(source: Table, target: Table) -> set[date]:
     return {partition_day(data_file) for table in (source, target) for data_file in live_files(table, lambda _: True)}
 
 
-def _aggregate(connect: Connect, source: Table, rollup: Rollup, days: list[date], count: Count) -> Iterator[pl.DataFrame]:
+def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[date], count: Count) -> Iterator[pl.DataFrame]:
     """The rollup's rows for the given days, from one snapshot of the dataset's table."""
-    name = source.name()[-1]
+    table = source.table
+    name = table.name()[-1]
     query = rollup.sql if rollup.portable else _transpiled(rollup.sql)
     names = [column.name for column in rollup_columns(rollup.columns)]
     for start in range(0, len(days), DAYS_PER_QUERY):
         window = days[start : start + DAYS_PER_QUERY]
-        files = _files_by_day(source, window)
-        own = are_own(source, chain.from_iterable(files.values()))
+        files = source.files_by_day(window)
+        own = are_own(table, chain.from_iterable(files.values()))
         for chosen in _batches(window, files):
             paths = [found.file_path for day in chosen for found in files[day]]
             if own and not paths:
                 continue
-            rows = engine.files_sql(source, paths, _named_columns(source, query)) if own else engine.scan_sql(source)
+            rows = engine.files_sql(table, paths, _named_columns(table, query)) if own else engine.scan_sql(table)
             listed = ", ".join(f"DATE '{day}'" for day in chosen)
             connection = connect(not own)
             try:
                 connection.execute(
                     f"CREATE OR REPLACE VIEW {engine.identifier(name)} AS "
-                    f"SELECT * {_without_zone(source, query)} FROM ({rows}) WHERE date IN ({listed})"
+                    f"SELECT * {_without_zone(table, query)} FROM ({rows}) WHERE date IN ({listed})"
                 )
                 for batch in connection.execute(query).to_arrow_reader(100_000):
                     frame = pl.DataFrame(pl.from_arrow(batch))
@@ -168,14 +191,6 @@ def _transpiled(sql: str) -> str:
 TRUNCATED = re.compile(r"date_trunc\('(?:minute|hour|day)', (\w+)\)", re.IGNORECASE)
 
 
-def _files_by_day(source: Table, days: list[date]) -> dict[date, list[DataFile]]:
-    """The data files of each of these days, in their order."""
-    files: dict[date, list[DataFile]] = {day: [] for day in days}
-    for found in live_files(source, lambda found: partition_day(found) in files, manifest_of_days(days)):
-        files[partition_day(found)].append(found)
-    return files
-
-
 def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[list[date]]:
     """The days in turn, as many at a time as have ROWS_PER_QUERY rows together, but at least one."""
     batch: list[date] = []
@@ -190,19 +205,19 @@ def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[li
     yield batch
 
 
-def _without_zone(source: Table, query: str) -> str:
+def _without_zone(table: Table, query: str) -> str:
     """Timestamps in UTC as such without a zone, of which DuckDB truncates ten times as many a second.
 
     Only those that the query truncates and does nothing else with: anything else could tell the difference.
     """
     only_truncated = set(TRUNCATED.findall(query)) - set(re.findall(r"\w+", TRUNCATED.sub("", query)))
-    fields = [field for field in source.schema().fields if isinstance(field.field_type, TimestamptzType)]
+    fields = [field for field in table.schema().fields if isinstance(field.field_type, TimestamptzType)]
     names = [engine.identifier(field.name) for field in fields if field.name in only_truncated]
     replaced = ", ".join(f"make_timestamp(epoch_us({name})) AS {name}" for name in names)
     return f"REPLACE ({replaced})" if replaced else ""
 
 
-def _named_columns(source: Table, query: str) -> set[str]:
+def _named_columns(table: Table, query: str) -> set[str]:
     """Columns that a query may name."""
     words = {"date", *re.findall(r"\w+", query)}
-    return {field.name for field in source.schema().fields if field.name in words}
+    return {field.name for field in table.schema().fields if field.name in words}

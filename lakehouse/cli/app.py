@@ -39,8 +39,8 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    # Most objects are modules and live to the end: looking for garbage among them after every 700 new ones costs time.
-    gc.set_threshold(100_000, 50, 50)
+    # Most objects are modules and live to the end (some 200,000): looking for garbage among them costs a tenth of a second.
+    gc.set_threshold(500_000, 50, 50)
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     as_json = "--json" in words
     try:

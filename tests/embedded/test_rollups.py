@@ -5,17 +5,22 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyiceberg.table import Table
 
-from lakehouse.catalog import open_catalog
+from lakehouse import rollups
+from lakehouse.catalog import ensure_table, open_catalog
 from lakehouse.datasets.access_logs import DATASET
 from lakehouse.engines import duckdb as engine
 from lakehouse.engines.dialect import to_duckdb
 from lakehouse.inputs import InputFile
+from lakehouse.live import live_files
 from lakehouse.reading import Reader
 from lakehouse.rollups import update_rollups
 from tests.support.home import Home
@@ -114,6 +119,30 @@ def test_a_changed_definition_is_computed_anew(tmp_path: Path, monkeypatch: pyte
     assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [(date(2026, 3, 1),)] * len(
         DATASET.rollups
     )
+
+
+def test_a_rival_that_loads_and_aggregates_meanwhile_is_not_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path, DATASET)
+    home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
+    rivals = [home.write("b.log", line(1, 6, 1, 200, "a", 3))]
+
+    def ensure_after_the_rival(*arguments: Any, **options: Any) -> Table:
+        if rivals:
+            home.load(rivals.pop(), format=FORMAT)
+        return ensure_table(*arguments, **options)
+
+    monkeypatch.setattr(rollups, "ensure_table", ensure_after_the_rival)
+    update_rollups(open_catalog(home.settings), home.settings, DATASET, rebuild=True)
+    assert_rollups_hold(home)
+
+
+def test_all_rollups_of_a_load_list_its_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path, DATASET)
+    home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
+    listed = Mock(side_effect=live_files)
+    monkeypatch.setattr(rollups, "live_files", listed)
+    home.load(home.write("b.log", line(1, 6, 1, 200, "a", 3)), format=FORMAT)
+    assert listed.call_count == 1
 
 
 def test_percentiles_and_visitors_are_within_their_bounds(tmp_path: Path) -> None:
