@@ -196,14 +196,22 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 
 
 def all_ready(release: Release) -> bool:
-    """Whether every pod is ready or has done its work."""
-    pods = release.objects("pods", f"app.kubernetes.io/instance={release.name}")
-    states = [
-        pod["status"]["phase"] == "Succeeded"
-        or any(entry["type"] == "Ready" and entry["status"] == "True" for entry in pod["status"].get("conditions", []))
-        for pod in pods
-    ]
-    return bool(states) and all(states)
+    """Whether every pod is ready or has done its work; one that failed has, when its job came to its end without it."""
+    selector = f"app.kubernetes.io/instance={release.name}"
+    done = {job["metadata"]["uid"] for job in release.objects("jobs", selector) if _has(job, "Complete")}
+
+    def settled(pod: dict[str, Any]) -> bool:
+        if pod["status"]["phase"] == "Failed":
+            return any(owner["uid"] in done for owner in pod["metadata"].get("ownerReferences", []))
+        return pod["status"]["phase"] == "Succeeded" or _has(pod, "Ready")
+
+    pods = release.objects("pods", selector)
+    return bool(pods) and all(settled(pod) for pod in pods)
+
+
+def _has(found: dict[str, Any], condition: str) -> bool:
+    conditions = found["status"].get("conditions", [])
+    return any(entry["type"] == condition and entry["status"] == "True" for entry in conditions)
 
 
 def build_dependencies(cluster: Cluster, charts: Path = CHARTS) -> None:

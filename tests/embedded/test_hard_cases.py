@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from lakehouse import intake, ledger, parse
+from lakehouse import commit, intake, ledger, parse
 from lakehouse.errors import CatalogError, CommitConflictError, InputError, LakehouseError, StorageError, UsageError
 from lakehouse.inputs import InputFile, OpenInput
 from lakehouse.intents import Intent, Intents
@@ -375,22 +375,25 @@ def test_expired_snapshots_and_what_only_they_reached_go_and_nothing_else(home: 
     assert count(home) == 28
 
 
-def test_a_load_held_while_its_snapshot_expires_and_its_files_go(home: Home) -> None:
+def test_a_load_held_while_its_snapshot_expires_and_its_files_go(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = 5
+    monkeypatch.setattr(commit, "SNAPSHOTS_KEPT", kept)
     home.load(home.write("a.log", lines(5)))
     first = next(iter(home.ledger().inputs))
     for step in ("looked", "staged", "commit prepared"):
         more = home.write(f"{step}.log", lines(4, text=step))
         with Paused(PauseAt(step), lambda observer, more=more: home.load(more, observer=observer)) as held:  # type: ignore[misc]
             home.load(home.folder / "a.log", reparse=True)
-            for index in range(21):
+            for index in range(kept + 1):
                 home.load(home.write("growing.log", lines(index + 1, text=f"{step}-g")))
+            assert home.snapshots() == kept
             # A grace that spares no snapshot, but no load either: those are given up only when they stood still.
             clean_up(home.settings, home.dataset, NO_TIME)
         assert held.error is None or isinstance(held.error, (CommitConflictError, StorageError)), held.error
         home.load(more)
         assert count(home) >= 5
     assert first not in home.ledger().inputs
-    assert count(home) == 5 + 3 * 4 + 3 * 21
+    assert count(home) == 5 + 3 * 4 + 3 * (kept + 1)
 
 
 # Tables that must not be written. -------------------------------------------------------------------------------------
