@@ -10,7 +10,7 @@ import pytest
 from tests.browser.forged import FORGED, OTHER, SITE, assert_only_own_rows
 from tests.browser.pages import browser_page, log_in, number, open_dashboard, problems, tile
 from tests.cluster.test_superset import administrator, dashboards
-from tests.cluster.tools import Release
+from tests.cluster.tools import Release, until
 from tests.support.superset import Api, rows
 
 pytestmark = pytest.mark.cluster
@@ -104,10 +104,18 @@ def test_an_analyst_asks_trino_in_their_own_name(analyst: Api) -> None:
         assert answer.status_code == 200, answer.text
         assert answer.json()["data"] == told
     for statement in ("SELECT client_ip FROM access_logs", "SELECT query_text FROM api_logs"):
-        answer = ask_in_sql_lab(analyst, statement)
-        assert answer.status_code != 200 and "Access Denied" in answer.text, answer.text
+        # Superset now and then tells of its own session instead, whose database it asks for OAuth2 after a refusal, while
+        # another thread commits it (https://github.com/apache/superset/pull/31265 mended a part of that).
+        until(lambda statement=statement: "Access Denied" in refusal(analyst, statement), statement)  # type: ignore[misc]
     for statement in ("DELETE FROM access_logs", "CREATE TABLE x AS SELECT 1 AS a"):
         assert ask_in_sql_lab(analyst, statement).status_code != 200, statement
+
+
+def refusal(api: Api, statement: str) -> str:
+    """What SQL Lab says to a statement that it must refuse."""
+    answer = ask_in_sql_lab(api, statement)
+    assert answer.status_code != 200, answer.text
+    return str(answer.text)
 
 
 def test_a_viewer_does_not_reach_sql_lab(viewer: Api) -> None:

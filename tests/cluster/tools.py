@@ -6,9 +6,10 @@ import re
 import subprocess
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from typing import Any
 
 import trino.exceptions
@@ -59,21 +60,55 @@ class Cluster:
 
     @contextmanager
     def port_forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
-        """A port of the loopback interface that leads to a port of a pod or service."""
-        command = [self.kubectl_path, "--namespace", namespace, "port-forward", "--address=127.0.0.1", target, f":{port}"]
-        process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        """A port of the loopback interface that leads to a port of a pod or service; raises CommandFailedError."""
+        command = [self.kubectl_path, "--namespace", namespace, "port-forward", "--address=127.0.0.1", target]
+        forward = _Forward(command, port, self._environment)
         try:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            match = re.search(r"127\.0\.0\.1:(\d+) ->", first)
-            if match is None:
-                raise CommandFailedError(f"{' '.join(command)}\n{first}")
-            yield int(match[1])
+            yield forward.local
         finally:
-            process.terminate()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
+            forward.close()
+
+
+class _Forward:
+    """A running `kubectl port-forward`, which ends with any connection that breaks: it is started again on the same port.
+
+    What it prints is read on and on: it tells of each connection, and stands still when nobody takes that from it.
+    """
+
+    def __init__(self, command: list[str], port: int, environment: dict[str, str]) -> None:
+        self._command = command
+        self._port = port
+        self._environment = environment
+        self._closing = Event()
+        self._process, self.local = self._start("")
+        self._keeper = Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def _start(self, local: str) -> "tuple[subprocess.Popen[str], int]":
+        command = [*self._command, f"{local}:{self._port}"]
+        process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        match = re.search(r"127\.0\.0\.1:(\d+) ->", first)
+        if match is None:
+            process.kill()
+            process.communicate()
+            raise CommandFailedError(f"{' '.join(command)}\n{first}")
+        return process, int(match[1])
+
+    def _keep(self) -> None:
+        self._process.communicate()
+        while not self._closing.wait(0.2):
+            with suppress(CommandFailedError):  # what it leads to may be on its way back
+                self._process, _ = self._start(str(self.local))
+                self._process.communicate()
+
+    def close(self) -> None:
+        """End it."""
+        self._closing.set()
+        while self._keeper.is_alive():
+            self._process.terminate()
+            self._keeper.join(0.1)
 
 
 class Release:

@@ -39,11 +39,12 @@ class Superset:
         """Slugs of all dashboards."""
         return sorted(dashboard["slug"] for dashboard in self.get("/api/v1/dashboard/")["result"])
 
-    def charts(self, dashboard: str) -> dict[str, Rows]:
-        """Rows of every chart of a dashboard for the last 20 days, by the chart's name."""
+    def charts(self, dashboard: str, row_limit: int | None = None) -> dict[str, Rows]:
+        """Rows of every chart of a dashboard for the last 20 days, by its name; as many as it shows, or as are asked for."""
         found = {}
         for chart in self.get(f"/api/v1/dashboard/{dashboard}/charts")["result"]:
-            [result] = self.post("/api/v1/chart/data", query_context(chart["form_data"]))["result"]
+            form = chart["form_data"] | ({} if row_limit is None else {"row_limit": row_limit})
+            [result] = self.post("/api/v1/chart/data", query_context(form))["result"]
             found[chart["slice_name"]] = result["data"]
         return found
 
