@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from tests.browser.forged import SITE
 from tests.cluster.clusters import given_cluster, own_node, start_cluster
@@ -125,6 +126,7 @@ def s3_client(port: int, access_key: str, secret_key: str, authority: Path | Non
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
         region_name="us-east-1",
+        config=Config(retries={"mode": "standard", "max_attempts": 10}),  # the port is closed while it is forwarded anew
     )
 
 
