@@ -23,12 +23,12 @@ from pyiceberg.types import TimestamptzType
 from lakehouse.catalog import ensure_table, find_table, rollup_columns
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError, partition_day
 from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
-from lakehouse.derived import ledger_of, replace_days
+from lakehouse.derived import files_of_days, ledger_of, replace_days
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import QueryError
 from lakehouse.ledger import Ledger
 from lakehouse.ledger_commit import attempts
-from lakehouse.live import are_own, live_files, manifest_of_days
+from lakehouse.live import are_own, live_files
 from lakehouse.observer import Count, count_silently
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, uses_s3
@@ -105,7 +105,7 @@ class _Source:
         """The data files of each of these days, in their order; the last answer is remembered, for the next rollup."""
         if self._files[0] != days:
             files: dict[date, list[DataFile]] = {day: [] for day in days}
-            for found in live_files(self.table, lambda found: partition_day(found) in files, manifest_of_days(days)):
+            for found in files_of_days(self.table, days).values():
                 files[partition_day(found)].append(found)
             self._files = (days, files)
         return self._files[1]

@@ -106,7 +106,7 @@ def test_an_analyst_asks_trino_in_their_own_name(analyst: Api) -> None:
     for statement in ("SELECT client_ip FROM access_logs", "SELECT query_text FROM api_logs"):
         # Superset now and then tells of its own session instead, whose database it asks for OAuth2 after a refusal, while
         # another thread commits it (https://github.com/apache/superset/pull/31265 mended a part of that).
-        until(lambda statement=statement: "Access Denied" in refusal(analyst, statement), statement)  # type: ignore[misc]
+        until(lambda statement=statement: "Access Denied" in refusal(analyst, statement), statement, 120)  # type: ignore[misc]
     for statement in ("DELETE FROM access_logs", "CREATE TABLE x AS SELECT 1 AS a"):
         assert ask_in_sql_lab(analyst, statement).status_code != 200, statement
 

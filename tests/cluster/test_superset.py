@@ -15,7 +15,7 @@ import requests
 
 from tests.browser.conftest import PYTHON, serving
 from tests.browser.pages import SCREENSHOTS, browser_page, log_in, open_dashboard, problems
-from tests.cluster.tools import PROJECT, Release, until
+from tests.cluster.tools import PROJECT, Release, conditions, until
 from tests.s3server import S3Server
 from tests.support.charts import Rows, Superset
 
@@ -48,8 +48,7 @@ def administrator(release: Release, address: str) -> Superset:
 
 def ready(release: Release) -> bool:
     pods = release.objects("pods", SERVERS)
-    conditions = [entry for pod in pods for entry in pod["status"].get("conditions", []) if entry["type"] == "Ready"]
-    return bool(pods) and len(conditions) == len(pods) and all(entry["status"] == "True" for entry in conditions)
+    return bool(pods) and all("Ready" in conditions(pod) for pod in pods)
 
 
 def assert_populated(superset: Superset, slug: str) -> None:

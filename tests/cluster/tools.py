@@ -80,27 +80,30 @@ class _Forward:
         self._port = port
         self._environment = environment
         self._closing = Event()
-        self._process, self.local = self._start("")
+        self.local = self._start("")
         self._keeper = Thread(target=self._keep, daemon=True)
         self._keeper.start()
 
-    def _start(self, local: str) -> "tuple[subprocess.Popen[str], int]":
+    def _start(self, local: str) -> int:
+        """The local port, once it is open; raises CommandFailedError."""
         command = [*self._command, f"{local}:{self._port}"]
-        process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert process.stdout is not None
-        first = process.stdout.readline()
+        self._process = subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self._process.stdout is not None
+        first = self._process.stdout.readline()
         match = re.search(r"127\.0\.0\.1:(\d+) ->", first)
         if match is None:
-            process.kill()
-            process.communicate()
+            self._process.kill()
+            self._process.communicate()
             raise CommandFailedError(f"{' '.join(command)}\n{first}")
-        return process, int(match[1])
+        return int(match[1])
 
     def _keep(self) -> None:
         self._process.communicate()
         while not self._closing.wait(0.2):
             with suppress(CommandFailedError):  # what it leads to may be on its way back
-                self._process, _ = self._start(str(self.local))
+                self._start(str(self.local))
                 self._process.communicate()
 
     def close(self) -> None:
@@ -185,11 +188,10 @@ class Release:
     def finished_job(self, job: str) -> str:
         """Wait for a job's end and return its log; raises CommandFailedError with it if the job failed."""
 
-        def conditions() -> set[str]:
-            found = json.loads(self.kubectl("get", "job", job, "--output", "json"))
-            return {entry["type"] for entry in found["status"].get("conditions", []) if entry["status"] == "True"}
+        def ends() -> set[str]:
+            return conditions(json.loads(self.kubectl("get", "job", job, "--output", "json"))) & {"Complete", "Failed"}
 
-        ended: set[str] = until(lambda: conditions() & {"Complete", "Failed"}, f"job {job}")
+        ended: set[str] = until(ends, f"job {job}")
         log = self.kubectl("logs", "--selector", f"job-name={job}", "--tail=-1")
         if "Failed" in ended:
             raise CommandFailedError(f"job {job}:\n{log}")
@@ -233,20 +235,20 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 def all_ready(release: Release) -> bool:
     """Whether every pod is ready or has done its work; one that failed has, when its job came to its end without it."""
     selector = f"app.kubernetes.io/instance={release.name}"
-    done = {job["metadata"]["uid"] for job in release.objects("jobs", selector) if _has(job, "Complete")}
+    done = {job["metadata"]["uid"] for job in release.objects("jobs", selector) if "Complete" in conditions(job)}
 
     def settled(pod: dict[str, Any]) -> bool:
         if pod["status"]["phase"] == "Failed":
             return any(owner["uid"] in done for owner in pod["metadata"].get("ownerReferences", []))
-        return pod["status"]["phase"] == "Succeeded" or _has(pod, "Ready")
+        return pod["status"]["phase"] == "Succeeded" or "Ready" in conditions(pod)
 
     pods = release.objects("pods", selector)
     return bool(pods) and all(settled(pod) for pod in pods)
 
 
-def _has(found: dict[str, Any], condition: str) -> bool:
-    conditions = found["status"].get("conditions", [])
-    return any(entry["type"] == condition and entry["status"] == "True" for entry in conditions)
+def conditions(found: dict[str, Any]) -> set[str]:
+    """Types of an object's conditions that are met."""
+    return {entry["type"] for entry in found["status"].get("conditions", []) if entry["status"] == "True"}
 
 
 def build_dependencies(cluster: Cluster, charts: Path = CHARTS) -> None:

@@ -17,10 +17,10 @@ from pyiceberg.table import Table
 from lakehouse import rollups
 from lakehouse.catalog import ensure_table, open_catalog
 from lakehouse.datasets.access_logs import DATASET
+from lakehouse.derived import files_of_days
 from lakehouse.engines import duckdb as engine
 from lakehouse.engines.dialect import to_duckdb
 from lakehouse.inputs import InputFile
-from lakehouse.live import live_files
 from lakehouse.reading import Reader
 from lakehouse.rollups import update_rollups
 from tests.support.home import Home
@@ -139,8 +139,8 @@ def test_a_rival_that_loads_and_aggregates_meanwhile_is_not_undone(tmp_path: Pat
 def test_all_rollups_of_a_load_list_its_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path, DATASET)
     home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
-    listed = Mock(side_effect=live_files)
-    monkeypatch.setattr(rollups, "live_files", listed)
+    listed = Mock(side_effect=files_of_days)
+    monkeypatch.setattr(rollups, "files_of_days", listed)
     home.load(home.write("b.log", line(1, 6, 1, 200, "a", 3)), format=FORMAT)
     assert listed.call_count == 1
 
