@@ -60,7 +60,7 @@ def main() -> int:
     address = f"http://127.0.0.1:{port}"
     server = subprocess.Popen(
         [
-            *confined, PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8",
+            *confined, PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "8",
             "--timeout", "120", "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--log-level", "warning",
             "superset.app:create_app()",
         ],

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import lakehouse_duckdb  # noqa: F401 registers the dialect
+from logins import logins
 from readiness import readiness
 from sqlalchemy.engine.url import URL, make_url
 
@@ -72,7 +73,7 @@ RATELIMIT_STORAGE_URI = _redis() or "memory://"
 
 # Where Trino is asked in the name of a person, another one must not get the answer out of the cache.
 FEATURE_FLAGS = {"EMBEDDED_SUPERSET": False, "ALERT_REPORTS": False, "CACHE_IMPERSONATION": True}
-BLUEPRINTS = [readiness]
+BLUEPRINTS = [readiness, logins]
 PREVENT_UNSAFE_DB_CONNECTIONS = True
 WTF_CSRF_ENABLED = True
 SESSION_COOKIE_HTTPONLY = True

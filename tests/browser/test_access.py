@@ -77,6 +77,16 @@ def test_nobody_sees_anything(dashboards: Dashboards, datasets: dict[str, int]) 
     assert page.status_code == 302 and "/login" in page.headers["Location"]
 
 
+def test_a_report_of_nobody_leaves_the_cookie_that_a_login_sets(dashboards: Dashboards, tmp_path: Path) -> None:
+    """The login page sends one on its way out; an answer with a cookie that comes after the login's would end it."""
+    report = "/superset/log/?explode=events"
+    answer = Api(dashboards.address).post(report, {})
+    assert (answer.status_code, answer.headers.get("Set-Cookie")) == (401, None)
+    with browser_page(tmp_path / "chromium") as (page, _):
+        log_in(page, dashboards.address, "admin", dashboards.password)
+        assert page.request.post(dashboards.address + report, form={"events": "[]"}).status == 200
+
+
 def test_an_analyst_asks_in_sql_lab_and_cannot_leave_the_lakehouse(dashboards: Dashboards) -> None:
     analyst = Api(dashboards.address, "otto", dashboards.password_of("otto"))
 
