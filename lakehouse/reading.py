@@ -28,6 +28,8 @@ LEDGER_TABLES = ("inputs", "loads", "rejects")
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _PREPARING = (duckdb.StatementType.SET, duckdb.StatementType.VARIABLE_SET, duckdb.StatementType.CREATE)
 """What a query may stand behind; DuckDB's database is in memory, so that nothing of it stays."""
+_OF_ALL_TABLES = re.compile(r"information_schema|\b(duckdb_|sqlite_|pg_)|\b(show|describe|summarize|query|query_table)\b", re.I)
+"""Statements that may tell of tables, or read some, that they do not name."""
 
 
 class Reader:
@@ -41,13 +43,13 @@ class Reader:
         self._settings = settings
         self._catalog: Catalog = open_catalog(settings)
 
-    def tables(self) -> dict[str, Table]:
-        """All tables that exist, by name."""
+    def tables(self, words: set[str] | None = None) -> dict[str, Table]:
+        """Tables that exist, by name: all, or those whose names are made of these words."""
         namespace = self._settings["namespace"]
         with catalog_errors("listing tables"):
             if (namespace,) not in self._catalog.list_namespaces():
                 return {}
-            names = sorted(name for _, name in self._catalog.list_tables(namespace))
+            names = sorted(name for _, name in self._catalog.list_tables(namespace) if words is None or _words(name) <= words)
         found = {name: find_table(self._catalog, self._settings, name) for name in names}
         return {name: table for name, table in found.items() if table is not None}
 
@@ -107,37 +109,52 @@ class Reader:
         """DuckDB with a view for each table and each view of the datasets.
 
         Args:
-            sql: the statement to come; what it does not name and is dear to prepare is left out.
+            sql: the statement to come; what it does not name is left out, because an object store is asked for each table.
             memory_limit: as DuckDB writes it.
         """
         connection = engine.connect(self._settings, memory_limit)
-        tables = self.tables()
-        words = set(re.findall(r"\w+", sql))
+        words = self._asked_for(sql)
+        tables = self.tables(words)
         with storage_errors("reading table metadata"):
             engine.create_views(connection, tables)
         for name in dataset_names(self._settings.datasets_folder):
-            if name in tables:
-                self._create_dataset_views(connection, name, tables, words if sql else None)
+            self._create_dataset_views(connection, name, tables, words)
         for name in LEDGER_TABLES:
-            if not sql or name in words:
+            if words is None or name in words:
                 connection.register(name, self._ledger_table(name, tables))
         return connection
+
+    def _asked_for(self, sql: str) -> set[str] | None:
+        """Words of a statement and of the views that it names, the tables' names among them; None: it may ask for any."""
+        if not sql or _OF_ALL_TABLES.search(sql):
+            return None
+        words = _words(sql)
+        if not words.isdisjoint(LEDGER_TABLES):
+            words.update(dataset_names(self._settings.datasets_folder))
+        for name in dataset_names(self._settings.datasets_folder):
+            for view in reversed(get_dataset(name, self._settings.datasets_folder).views):  # they stand on earlier ones
+                if view.name in words:
+                    words |= _words(view.sql)
+        return words
 
     def _create_dataset_views(
         self, connection: duckdb.DuckDBPyConnection, name: str, tables: dict[str, Table], words: set[str] | None
     ) -> None:
         dataset = get_dataset(name, self._settings.datasets_folder)
-        missing = {rollup.name for rollup in dataset.rollups} - tables.keys()
+        missing = {name, *(rollup.name for rollup in dataset.rollups)} - tables.keys()
         for view in dataset.views:
-            if not any(re.search(rf"\b{table}\b", view.sql) for table in missing):
-                zone = self._settings["zone"]
-                sql = view.duckdb_sql_in(zone)
-                if sql is None:
-                    from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
+            if words is not None and view.name not in words:
+                continue
+            if not missing.isdisjoint(_words(view.sql)):
+                missing.add(view.name)
+                continue
+            zone = self._settings["zone"]
+            sql = view.duckdb_sql_in(zone)
+            if sql is None:
+                from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
 
-                    asked_for = words is None or view.name in words
-                    sql = to_duckdb(view.sql_in(zone), partial(_newest, connection, tables) if asked_for else None)
-                connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
+                sql = to_duckdb(view.sql_in(zone), partial(_newest, connection, tables))
+            connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
 
     def _ledger_table(self, name: str, tables: dict[str, Table]) -> pa.Table:
         frames: list[pl.DataFrame] = []
@@ -179,6 +196,10 @@ class Reader:
         except DatasetError:
             return f"\nTables and views there are: {', '.join(self.tables()) or 'none yet'}"
         return f"\nNothing is loaded into {name} yet: lakehouse load {name} FILE --site NAME"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def _newest(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -88,6 +89,29 @@ def test_a_query_opens_the_files_of_its_days_only(where: str, days: list[int], m
     assert found["date"].to_pylist() == [date(2026, 11, day) for day in days]
     opened = {request.key for request in s3.requests(bucket)[before:] if "/access_logs/data/" in request.key}
     assert len(opened) == len(days)
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ("SELECT count(*) FROM ACCESS_LOGS", {"access_logs"}),
+        ("SELECT sum(hits) FROM access_logs_monthly", {"access_logs_hourly"}),
+        ("SELECT count(*) FROM inputs", {"access_logs"}),
+        ("SELECT 1", set()),
+    ],
+)
+def test_a_query_reads_the_metadata_of_what_it_names_only(query: str, read: set[str], month_on_s3: Home, s3: S3Server) -> None:
+    bucket = month_on_s3.settings.warehouse.removeprefix("s3://")
+    before = len(s3.requests(bucket))
+    assert Reader(month_on_s3.settings).sql(query).num_rows == 1
+    found = {re.search(r"(\w+)/metadata/", request.key) for request in s3.requests(bucket)[before:]}
+    assert {match[1] for match in found if match} == read
+
+
+@pytest.mark.parametrize("query", ["SHOW TABLES", "SELECT table_name FROM information_schema.tables", "FROM pg_views"])
+def test_a_query_for_all_tables_finds_them_all(query: str, month_on_s3: Home) -> None:
+    found = str(Reader(month_on_s3.settings).sql(query).to_pylist())
+    assert all(f"'{name}'" in found for name in ("access_logs", "access_logs_hourly", "access_logs_monthly", "rejects"))
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM api_logs_last_20_days", "FROM api_logs_last_20_days WHERE site = 's'"])
