@@ -1,6 +1,5 @@
 """The files of docs/rotation, run by the real logrotate: every line is loaded once, whatever its file is called."""
 
-import csv
 import os
 import re
 import shutil
@@ -9,11 +8,13 @@ import sys
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
+from lakehouse.reading import Reader
 from lakehouse.sample import write_sample
+from lakehouse.settings import load_settings
 
 pytestmark = pytest.mark.embedded
 
@@ -28,33 +29,32 @@ LATE_LINES = 5
 
 @dataclass(frozen=True)
 class Lakehouse:
-    """The command line, on a lakehouse of its own."""
+    """A lakehouse of its own: loaded by the command, as schedulers do, and asked in this process."""
 
     home: Path
 
-    def run(self, *arguments: str) -> str:
-        """What a command prints; it must succeed."""
+    def load(self, pattern: Path, directive: str) -> None:
+        """It must succeed."""
         settings = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
+        options = ("--site", "demo", "--format", directive, "--json")
         done = subprocess.run(
-            [sys.executable, "-m", "lakehouse", *arguments],
+            [sys.executable, "-m", "lakehouse", "load", "access_logs", str(pattern), *options],
             env={**settings, "LAKEHOUSE_HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)},
             cwd=self.home.parent,
             capture_output=True,
             encoding="utf-8",
             check=False,
         )
-        assert done.returncode == 0, f"{arguments}: {done.stderr}"
-        return done.stdout
+        assert done.returncode == 0, done.stderr
 
-    def load(self, pattern: Path, directive: str) -> None:
-        self.run("load", "access_logs", str(pattern), "--site", "demo", "--format", directive, "--json")
-
-    def query(self, sql: str) -> list[list[str]]:
-        """Rows of text, without the header."""
-        return list(csv.reader(self.run("sql", sql, "--format", "csv").splitlines()))[1:]
+    def query(self, sql: str) -> list[list[Any]]:
+        """Rows."""
+        settings = load_settings({"HOME": str(self.home.parent), "LAKEHOUSE_HOME": str(self.home)})
+        return [list(row.values()) for row in Reader(settings).sql(sql).to_pylist()]
 
     def rows(self) -> int:
-        return int(self.query("select count(*) from access_logs")[0][0])
+        [[count]] = self.query("select count(*) from access_logs")
+        return int(count)
 
 
 class WebServer:
@@ -157,7 +157,7 @@ def test_every_line_is_loaded_once_over_several_rotations(mode: Mode, tmp_path: 
             complete += len(lines)
     lakehouse.load(folder / "access.log*", DIRECTIVES["nginx"])
 
-    expected = [[str(FIRST_DAY + timedelta(days=number)), str(len(lines))] for number, lines in enumerate(days)]
+    expected = [[FIRST_DAY + timedelta(days=number), len(lines)] for number, lines in enumerate(days)]
     assert lakehouse.query('select "date", count(*) from access_logs group by 1 order by 1') == expected
     assert len(list(folder.glob("access.log*.gz"))) == DAYS - 1, "all rotated files but yesterday's are compressed"
 
@@ -186,10 +186,10 @@ def test_shipped_formats_are_understood(server: str, tmp_path: Path) -> None:
     lakehouse = Lakehouse(tmp_path / "lakehouse")
     lakehouse.load(log, DIRECTIVES[server])
     columns = "method, status, path, user_agent, cast(round(response_time_ms) as int)"
-    milliseconds = "1" if server == "apache" else "0"
+    milliseconds = 1 if server == "apache" else 0
     assert lakehouse.query(f"select {columns} from access_logs order by _line") == [
-        ["", "400", "", "", "3"],
-        ["GET", "200", "/p", "curl/7.88.1", milliseconds],
+        [None, 400, None, None, 3],
+        ["GET", 200, "/p", "curl/7.88.1", milliseconds],
     ]
 
 

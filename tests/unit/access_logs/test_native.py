@@ -222,8 +222,8 @@ NEARLY_REGULAR = st.builds(
 )
 
 
-@settings(max_examples=500)
-@given(st.integers(0, len(OPTIONS) - 1), st.lists(NEARLY_REGULAR, max_size=12), st.binary(max_size=2), st.integers(0, 400))
+@settings(max_examples=250)
+@given(st.integers(0, len(OPTIONS) - 1), st.lists(NEARLY_REGULAR, max_size=24), st.binary(max_size=2), st.integers(0, 400))
 def test_nearly_regular_lines(options: int, lines: list[bytes], noise: bytes, place: int) -> None:
     block = b"".join(lines)
     assert_same(block[:place] + noise + block[place:], options)
