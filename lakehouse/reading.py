@@ -1,10 +1,11 @@
 """What a person sees: tables, days, inputs, rejects, and SQL over the current snapshots."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
@@ -14,6 +15,7 @@ from pyiceberg.table import Table
 
 from lakehouse.catalog import catalog_errors, find_table, open_catalog
 from lakehouse.datasets import dataset_names, get_dataset
+from lakehouse.datasets.base import Dataset, View
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import DatasetError, QueryError
 from lakehouse.ledger import InputRecord, Ledger, read_ledger
@@ -22,14 +24,19 @@ from lakehouse.rejects import read_rejects
 from lakehouse.settings import Settings
 from lakehouse.storage import storage_errors
 
+if TYPE_CHECKING:
+    from lakehouse.engines.dialect import NewestDays  # imports a whole compiler of SQL
+
 LEDGER_TABLES = ("inputs", "loads", "rejects")
 """Tables of every lakehouse that come from the ledgers instead of a table of their own."""
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _PREPARING = (duckdb.StatementType.SET, duckdb.StatementType.VARIABLE_SET, duckdb.StatementType.CREATE)
 """What a query may stand behind; DuckDB's database is in memory, so that nothing of it stays."""
-_OF_ALL_TABLES = re.compile(r"information_schema|\b(duckdb_|sqlite_|pg_)|\b(show|describe|summarize|query|query_table)\b", re.I)
-"""Statements that may tell of tables, or read some, that they do not name."""
+_LISTING = re.compile(
+    r"information_schema|\b(duckdb_|sqlite_|pg_|pragma|show)|(^|\()\s*(describe|desc|summarize)\s*(;|\)|$)", re.IGNORECASE
+)
+"""Statements that may tell of tables that they do not name."""
 
 
 class Reader:
@@ -43,13 +50,18 @@ class Reader:
         self._settings = settings
         self._catalog: Catalog = open_catalog(settings)
 
-    def tables(self, words: set[str] | None = None) -> dict[str, Table]:
-        """Tables that exist, by name: all, or those whose names are made of these words."""
+    def tables(self) -> dict[str, Table]:
+        """All tables that exist, by name."""
+        return self._found(self._names())
+
+    def _names(self) -> list[str]:
         namespace = self._settings["namespace"]
         with catalog_errors("listing tables"):
             if (namespace,) not in self._catalog.list_namespaces():
-                return {}
-            names = sorted(name for _, name in self._catalog.list_tables(namespace) if words is None or _words(name) <= words)
+                return []
+            return sorted(name for _, name in self._catalog.list_tables(namespace))
+
+    def _found(self, names: Iterable[str]) -> dict[str, Table]:
         found = {name: find_table(self._catalog, self._settings, name) for name in names}
         return {name: table for name, table in found.items() if table is not None}
 
@@ -113,48 +125,32 @@ class Reader:
             memory_limit: as DuckDB writes it.
         """
         connection = engine.connect(self._settings, memory_limit)
-        words = self._asked_for(sql)
-        tables = self.tables(words)
+        folder, names, words = self._settings.datasets_folder, self._names(), _words(sql)
+        datasets = [get_dataset(name, folder) for name in dataset_names(folder) if name in names]
+        asked_for = None if not sql or _LISTING.search(sql) else _with_what_is_read(words, datasets)
+        tables = self._found(name for name in names if asked_for is None or _words(name) <= asked_for)
         with storage_errors("reading table metadata"):
             engine.create_views(connection, tables)
-        for name in dataset_names(self._settings.datasets_folder):
-            self._create_dataset_views(connection, name, tables, words)
+        # Opening the newest files takes time: not for who only lists tables.
+        newest = partial(_newest, connection, tables) if not sql or asked_for is not None else None
+        for dataset in datasets:
+            missing = {rollup.name for rollup in dataset.rollups}.difference(names)
+            for view in dataset.views:
+                if (asked_for is None or view.name in asked_for) and missing.isdisjoint(_words(view.sql)):
+                    self._create_view(connection, view, newest)
         for name in LEDGER_TABLES:
-            if words is None or name in words:
+            if not sql or name in words:
                 connection.register(name, self._ledger_table(name, tables))
         return connection
 
-    def _asked_for(self, sql: str) -> set[str] | None:
-        """Words of a statement and of the views that it names, the tables' names among them; None: it may ask for any."""
-        if not sql or _OF_ALL_TABLES.search(sql):
-            return None
-        words = _words(sql)
-        if not words.isdisjoint(LEDGER_TABLES):
-            words.update(dataset_names(self._settings.datasets_folder))
-        for name in dataset_names(self._settings.datasets_folder):
-            for view in reversed(get_dataset(name, self._settings.datasets_folder).views):  # they stand on earlier ones
-                if view.name in words:
-                    words |= _words(view.sql)
-        return words
+    def _create_view(self, connection: duckdb.DuckDBPyConnection, view: View, newest: "NewestDays | None") -> None:
+        zone = self._settings["zone"]
+        sql = view.duckdb_sql_in(zone)
+        if sql is None:
+            from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
 
-    def _create_dataset_views(
-        self, connection: duckdb.DuckDBPyConnection, name: str, tables: dict[str, Table], words: set[str] | None
-    ) -> None:
-        dataset = get_dataset(name, self._settings.datasets_folder)
-        missing = {name, *(rollup.name for rollup in dataset.rollups)} - tables.keys()
-        for view in dataset.views:
-            if words is not None and view.name not in words:
-                continue
-            if not missing.isdisjoint(_words(view.sql)):
-                missing.add(view.name)
-                continue
-            zone = self._settings["zone"]
-            sql = view.duckdb_sql_in(zone)
-            if sql is None:
-                from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
-
-                sql = to_duckdb(view.sql_in(zone), partial(_newest, connection, tables))
-            connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
+            sql = to_duckdb(view.sql_in(zone), newest)
+        connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(view.name)} AS {sql}")
 
     def _ledger_table(self, name: str, tables: dict[str, Table]) -> pa.Table:
         frames: list[pl.DataFrame] = []
@@ -176,15 +172,22 @@ class Reader:
         Raises:
             QueryError: it does not only read, or with the engine's words, and what to do when a table is only not loaded yet.
         """
-        with self.connect(statement) as connection:
+        try:
             try:
-                _check_reads(connection.extract_statements(statement))
-                relation = connection.sql(statement)
-                if relation is None:
-                    return pa.table({})
-                return (relation.limit(limit) if limit is not None else relation).to_arrow_table()
-            except duckdb.Error as error:
-                raise QueryError(f"{error}{self._hint(str(error))}") from error
+                return self._answer(statement, limit, statement)
+            except duckdb.CatalogException:
+                # A table can be named in ways that are not seen, as by a function; and DuckDB suggests names only that it knows.
+                return self._answer(statement, limit, "")
+        except duckdb.Error as error:
+            raise QueryError(f"{error}{self._hint(str(error))}") from error
+
+    def _answer(self, statement: str, limit: int | None, prepare_for: str) -> pa.Table:
+        with self.connect(prepare_for) as connection:
+            _check_reads(connection.extract_statements(statement))
+            relation = connection.sql(statement)
+            if relation is None:
+                return pa.table({})
+            return (relation.limit(limit) if limit is not None else relation).to_arrow_table()
 
     def _hint(self, message: str) -> str:
         missing = re.search(r"Table with name (\w+) does not exist", message)
@@ -200,6 +203,15 @@ class Reader:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
+
+
+def _with_what_is_read(words: set[str], datasets: Sequence[Dataset]) -> set[str]:
+    """Words of a statement, with those of the views that it names and of the views that these name; and what ledgers are of."""
+    found = words | ({dataset.name for dataset in datasets} if not words.isdisjoint(LEDGER_TABLES) else set())
+    views = {view.name: _words(view.sql) for dataset in datasets for view in dataset.views}
+    while new := set().union(*(read for name, read in views.items() if name in found)) - found:
+        found |= new
+    return found
 
 
 def _newest(

@@ -80,7 +80,9 @@ def test_nobody_sees_anything(dashboards: Dashboards, datasets: dict[str, int]) 
 def test_a_report_of_nobody_leaves_the_cookie_that_a_login_sets(dashboards: Dashboards, tmp_path: Path) -> None:
     """The login page sends one on its way out; an answer with a cookie that comes after the login's would end it."""
     report = "/superset/log/?explode=events"
-    answer = Api(dashboards.address).post(report, {})
+    nobody = Api(dashboards.address)
+    assert "Set-Cookie" in nobody.get("/login/").headers
+    answer = nobody.post(report, {})
     assert (answer.status_code, answer.headers.get("Set-Cookie")) == (401, None)
     with browser_page(tmp_path / "chromium") as (page, _):
         log_in(page, dashboards.address, "admin", dashboards.password)

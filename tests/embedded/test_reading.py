@@ -42,6 +42,28 @@ def access_log(number_of_days: int) -> bytes:
     return "".join([*lines, "garbage\n"]).encode()
 
 
+SHOP = """
+name = "shop"
+doc = "What was sold."
+
+[format]
+type = "csv"
+
+[timestamp]
+path = "at"
+
+[[columns]]
+name = "item"
+type = "string"
+doc = "What."
+
+[[views]]
+name = "shop_and_access"
+doc = "Hits of the access logs."
+sql = "SELECT day, sum(hits) AS hits FROM access_logs_daily GROUP BY 1"
+"""
+
+
 class Cli:
     """The command line over a lakehouse, in this process."""
 
@@ -108,10 +130,37 @@ def test_a_query_reads_the_metadata_of_what_it_names_only(query: str, read: set[
     assert {match[1] for match in found if match} == read
 
 
-@pytest.mark.parametrize("query", ["SHOW TABLES", "SELECT table_name FROM information_schema.tables", "FROM pg_views"])
+@pytest.mark.parametrize(
+    "query", ["SHOW TABLES", "DESC", "PRAGMA show_tables", "SELECT table_name FROM information_schema.tables", "FROM pg_views"]
+)
 def test_a_query_for_all_tables_finds_them_all(query: str, month_on_s3: Home) -> None:
     found = str(Reader(month_on_s3.settings).sql(query).to_pylist())
-    assert all(f"'{name}'" in found for name in ("access_logs", "access_logs_hourly", "access_logs_monthly", "rejects"))
+    assert all(f"'{name}'" in found for name in ("access_logs", "access_logs_hourly", "access_logs_monthly"))
+
+
+def test_a_table_is_found_however_it_is_named(month_on_s3: Home) -> None:
+    reader = Reader(month_on_s3.settings)
+    found, expected = (reader.sql(f"SELECT count(*) FROM {name}") for name in ("query_table('access' || '_logs')", "access_logs"))
+    assert found.to_pydict() == expected.to_pydict()
+    with pytest.raises(QueryError, match='Did you mean "access_logs_daily"'):
+        reader.sql("SELECT * FROM access_logs_dayly")
+
+
+def test_views_of_other_datasets_are_found_and_files_that_are_not_used_do_not_matter(tmp_path: Path) -> None:
+    home = Home(tmp_path, ACCESS_LOGS)
+    home.load(home.write("access.log", access_log(3)))
+    datasets = home.settings.datasets_folder
+    datasets.mkdir(parents=True)
+    (datasets / "shop.toml").write_text(SHOP)
+    (datasets / "draft.toml").write_text("name = 'draft'")
+    reader = Reader(home.settings)
+    assert reader.sql("SELECT * FROM access_logs").num_rows > 0
+    with pytest.raises(QueryError, match="shop_and_access does not exist"):
+        reader.sql("SELECT * FROM shop_and_access")
+    (datasets / "draft.toml").unlink()
+    shop = Home(tmp_path, get_dataset("shop", datasets))
+    shop.load(shop.write("shop.csv", b"at,item\n2026-11-01T00:00:00Z,tea\n"))
+    assert Reader(home.settings).sql("SELECT hits FROM shop_and_access").num_rows == 3
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM api_logs_last_20_days", "FROM api_logs_last_20_days WHERE site = 's'"])
