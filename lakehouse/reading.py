@@ -117,14 +117,13 @@ class Reader:
         )
         return sorted(row for row in rows if row[2])
 
-    def connect(self, sql: str = "", memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+    def connect(self, sql: str = "") -> duckdb.DuckDBPyConnection:
         """DuckDB with a view for each table and each view of the datasets.
 
         Args:
             sql: the statement to come; what it does not name is left out, because an object store is asked for each table.
-            memory_limit: as DuckDB writes it.
         """
-        connection = engine.connect(self._settings, memory_limit)
+        connection = engine.connect(self._settings)
         folder, names, words = self._settings.datasets_folder, self._names(), _words(sql)
         datasets = [get_dataset(name, folder) for name in dataset_names(folder) if name in names]
         asked_for = None if not sql or _LISTING.search(sql) else _with_what_is_read(words, datasets)
@@ -197,7 +196,7 @@ class Reader:
         try:
             get_dataset(name, self._settings.datasets_folder)
         except DatasetError:
-            return f"\nTables and views there are: {', '.join(self.tables()) or 'none yet'}"
+            return f"\nTables and views there are: {', '.join(self._names()) or 'none yet'}"
         return f"\nNothing is loaded into {name} yet: lakehouse load {name} FILE --site NAME"
 
 
