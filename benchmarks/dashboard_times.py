@@ -53,7 +53,14 @@ def dashboards_report(name: str, what: str, served: Served, options: Options, go
     superset = Superset(served.address, "admin", served.password)
     lines = [_measure(served, superset, slug, times) for slug in superset.dashboards()]
     title = f"Dashboards {what}, nothing cached, median of {times}"
-    headings = ("dashboard", "charts", "slowest chart, ms", "all charts answered, ms", "all drawn in a browser, ms")
+    headings = (
+        "dashboard",
+        "charts",
+        "slowest chart, ms",
+        "slowest among all, ms",
+        "all charts answered, ms",
+        "all drawn in a browser, ms",
+    )
     slowest = f"The slowest charts: {', '.join(f'{chart} ({slug})' for slug, *_, chart in lines)}."
     return Report(name, title, headings, [line[:-1] for line in lines], (f"Goal: {goal:,} ms.", slowest))
 
@@ -66,9 +73,12 @@ def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tup
     contexts = [query_context(chart["form_data"]) for chart in charts]
     alone = [statistics.median(timed(partial(_ask, superset, context), times)) for context in contexts]
 
+    slowest_among_all: list[float] = []
+
     def all_at_once() -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(partial(_ask, superset), contexts))
+            seconds = pool.map(lambda context: timed(partial(_ask, superset, context), 1)[0], contexts)
+            slowest_among_all.append(max(seconds))
 
     together = statistics.median(timed(all_at_once, times))
     drawn = _drawn(served, slug, len(contexts), times)
@@ -76,7 +86,7 @@ def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tup
     return (
         slug,
         str(len(contexts)),
-        *(f"{seconds * 1000:,.0f}" for seconds in (slowest, together, drawn)),
+        *(f"{seconds * 1000:,.0f}" for seconds in (slowest, statistics.median(slowest_among_all), together, drawn)),
         charts[alone.index(slowest)]["slice_name"],
     )
 

@@ -43,14 +43,14 @@ def test_a_viewer_sees_their_site_in_every_dataset_also_where_an_admin_just_aske
 
 def test_a_viewer_of_a_site_without_rows_sees_nothing(dashboards: Dashboards, datasets: dict[str, int]) -> None:
     nobody = Api(dashboards.address, "nobody", dashboards.password_of("nobody"))
-    answer = nobody.ask(datasets["access_logs"])
+    answer = nobody.ask(datasets["access_logs_traffic"])
     assert answer.status_code == 200
     assert rows(answer) == []
 
 
 @pytest.mark.parametrize("forged", FORGED)
 def test_a_forged_question_shows_no_row_of_another_site(admin: Api, viewer: Api, datasets: dict[str, int], forged: str) -> None:
-    assert_only_own_rows(admin, viewer, datasets["access_logs"], forged)
+    assert_only_own_rows(admin, viewer, datasets["access_logs_traffic"], forged)
 
 
 def test_a_viewer_reaches_neither_sql_nor_what_others_may_change(
@@ -62,14 +62,14 @@ def test_a_viewer_reaches_neither_sql_nor_what_others_may_change(
     assert viewer.post("/api/v1/dataset/", {"database": 1, "table_name": "x", "sql": "SELECT 1"}).status_code == 403
     assert viewer.post("/api/v1/rowlevelsecurity/", {"name": "x"}).status_code in (403, 404)
     assert viewer.get("/api/v1/database/").status_code in (403, 404) or viewer.get("/api/v1/database/").json()["count"] == 0
-    samples = viewer.post(f"/datasource/samples?datasource_id={datasets['access_logs']}&datasource_type=table", {})
+    samples = viewer.post(f"/datasource/samples?datasource_id={datasets['access_logs_traffic']}&datasource_type=table", {})
     if samples.status_code == 200:
         assert {row["site"] for row in samples.json()["result"]["data"]} <= {SITE}
 
 
 def test_nobody_sees_anything(dashboards: Dashboards, datasets: dict[str, int]) -> None:
     nobody = Api(dashboards.address)
-    assert nobody.ask(datasets["access_logs"]).status_code in (401, 403)
+    assert nobody.ask(datasets["access_logs_traffic"]).status_code in (401, 403)
     for path in ("/api/v1/dashboard/", "/api/v1/dataset/", "/api/v1/chart/1/data/"):
         answer = nobody.get(path)
         assert answer.status_code in (401, 403) or answer.json()["result"] == [], path

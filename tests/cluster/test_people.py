@@ -69,7 +69,7 @@ def test_a_viewer_sees_their_site_in_every_dataset(admin: Api, viewer: Api, data
 @pytest.mark.long
 @pytest.mark.parametrize("forged", FORGED)
 def test_a_forged_question_shows_no_row_of_another_site(admin: Api, viewer: Api, datasets: dict[str, int], forged: str) -> None:
-    assert_only_own_rows(admin, viewer, datasets["access_logs"], forged)
+    assert_only_own_rows(admin, viewer, datasets["access_logs_traffic"], forged)
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from lakehouse.datasets.access_logs import DATASET
-from lakehouse.datasets.access_logs.breakdowns import PATHS
+from lakehouse.datasets.access_logs.breakdowns import ERRORS, PATHS
 from lakehouse.reading import Reader
 from tests.support.home import Home
 
@@ -68,3 +68,19 @@ def test_agents_and_the_paths_asked_for_most_of_each_day_and_application(tmp_pat
     expected = [(1, "a", "about", f"/about/{number:04d}", 1, 10, 0) for number in range(PATHS - 1)]
     expected += [(1, "a", "about", "/about/last", 2, 20, 1), (1, "a", "data", "/data/x", 1, 10, 0)]
     assert kept == [*expected, (2, "a", "about", "/about/0001", 1, 10, 0)]
+
+
+def test_the_newest_server_errors_of_each_hour_and_application(tmp_path: Path) -> None:
+    home = Home(tmp_path, DATASET)
+    # All of one second: of those the last lines are the newest.
+    down = [line(1, f"/about/{number:04d}", status=503) for number in range(ERRORS + 5)]
+    others = [line(1, "/data/x", status=500), line(1, "/data/y", status=404), line(2, "/about/z", status=502)]
+    later = line(1, "/about/later", status=504).replace(":05:30:", ":06:00:")
+    home.load(home.write("a.log", "".join([*down, *others, later]).encode()), site="a")
+    with Reader(home.settings).connect() as connection:
+        kept = connection.execute(
+            "SELECT day(date), site, hour(ts), application, status, path FROM access_logs_server_errors ORDER BY ALL"
+        ).fetchall()
+    expected = [(1, "a", 5, "about", 503, f"/about/{number:04d}") for number in range(5, ERRORS + 5)]
+    expected += [(1, "a", 5, "data", 500, "/data/x"), (1, "a", 6, "about", 504, "/about/later")]
+    assert kept == [*expected, (2, "a", 5, "about", 502, "/about/z")]

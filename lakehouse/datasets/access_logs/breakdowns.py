@@ -1,10 +1,12 @@
-"""Rollups of what access logs are broken down by a UTC day: agents, and the paths asked for most. In Trino's dialect."""
+"""Rollups of what access logs are broken down by: agents, the paths asked for most, the newest errors. In Trino's dialect."""
 
 from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, MEASURED, SITE
 from lakehouse.datasets.base import Column, Rollup
 
 PATHS = 1000
 """Paths kept of a day, site and application: tiles and crawlers ask for as many different ones as there are requests."""
+ERRORS = 50
+"""Server errors kept of an hour, site and application: a server that is down answers every request with one."""
 
 AGENTS_DAILY = Rollup(
     "access_logs_agents_daily",
@@ -63,6 +65,39 @@ PATHS_DAILY = Rollup(
         FROM counted
     )
     SELECT date, site, application, path, hits, bytes, failed FROM ranked WHERE place <= {PATHS}
+    """,
+    portable=True,
+)
+
+SERVER_ERRORS = Rollup(
+    "access_logs_server_errors",
+    f"The newest {ERRORS} requests of each hour, site and application that were answered with a server error (5xx), a row each.",
+    (
+        DATE,
+        SITE,
+        Column("ts", "timestamp", "When the request was logged, UTC."),
+        APPLICATION,
+        Column("status", "int", "HTTP status, 500 or more."),
+        Column("path", "string", "Path of the request target, percent-decoded."),
+        Column("agent_family", "string", "Family of the user agent, such as Firefox or curl."),
+    ),
+    f"""
+    WITH failed AS (
+        SELECT
+            date,
+            site,
+            ts,
+            application,
+            status,
+            path,
+            agent_family,
+            row_number() OVER (
+                PARTITION BY site, application, date_trunc('hour', ts) ORDER BY ts DESC, _input, _line DESC
+            ) AS place
+        FROM access_logs
+        WHERE status >= 500
+    )
+    SELECT date, site, ts, application, status, path, agent_family FROM failed WHERE place <= {ERRORS}
     """,
     portable=True,
 )

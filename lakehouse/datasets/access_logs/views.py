@@ -6,7 +6,7 @@ number, whose bits are uniform: 11 bits choose one of 2,048 registers, of 32 fur
 counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visitors linear counting is closer still.
 """
 
-from lakehouse.datasets.access_logs.breakdowns import AGENTS_DAILY, PATHS_DAILY
+from lakehouse.datasets.access_logs.breakdowns import AGENTS_DAILY, PATHS_DAILY, SERVER_ERRORS
 from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, HITS, SITE
 from lakehouse.datasets.access_logs.services import LAYERS, ROLES, SERVICES_DAILY
 from lakehouse.datasets.base import Column, Rollup, View
@@ -101,7 +101,7 @@ VISITORS_HOURLY = Rollup(
     portable=True,
 )  # fmt: skip
 
-ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY, SERVICES_DAILY, AGENTS_DAILY, PATHS_DAILY)
+ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY, SERVICES_DAILY, AGENTS_DAILY, PATHS_DAILY, SERVER_ERRORS)
 
 _DAY = "{day}"
 _MONTH = "CAST(date_trunc('month', {day}) AS date)"
