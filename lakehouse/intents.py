@@ -73,7 +73,7 @@ def discard_load(store: Store, intents: Intents, table: Table, load_id: str) -> 
     """Delete everything that a load wrote and that no snapshot refers to; returns the number of files."""
     location = table.location().rstrip("/")
     root = ledger_root(location)
-    deleted = store.delete([stored.path for stored in store.files(f"{location}/data/{load_id}")])
+    deleted = store.delete([stored.path for stored in store.files(f"{location}/data/{load_id}")], with_folders=True)
     names = [stored.path for folder in (f"{location}/metadata", root, f"{root}/rejects") for stored in store.files(folder)]
     deleted += store.delete({name for name in names if load_id in name.rpartition("/")[2] and "/intents/" not in name})
     intents.withdraw(load_id)

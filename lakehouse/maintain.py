@@ -127,7 +127,7 @@ def _delete_expired(settings: Settings, store: Store, table: Table, limit: datet
             if not due:
                 return 0, 0
             with storage_errors("deleting files of expired snapshots"):
-                deleted = store.delete(_unreachable(table, [record.id for record in due]))
+                deleted = store.delete(_unreachable(table, [record.id for record in due]), with_folders=True)
             _commit(
                 store,
                 table,

@@ -244,8 +244,14 @@ class Store:
         with filesystem.open_output_stream(path) as stream:
             stream.write(content)
 
-    def delete(self, locations: Iterable[str]) -> int:
-        """Delete files; those already gone do not matter. Returns how many were there; empty folders go too."""
+    def delete(self, locations: Iterable[str], with_folders: bool = False) -> int:
+        """Delete files; those already gone do not matter. Returns how many were there.
+
+        Args:
+            locations: of the files.
+            with_folders: folders that become empty go too. Only for those that one load has for itself: from any other, a rival
+                that is about to write its first file there would lose the folder under its hands.
+        """
         deleted = 0
         for location in locations:
             filesystem, path = self._resolve(location)
@@ -254,7 +260,7 @@ class Store:
                 deleted += 1
             except FileNotFoundError:
                 continue
-            if isinstance(filesystem, arrow_fs.LocalFileSystem):
+            if with_folders and isinstance(filesystem, arrow_fs.LocalFileSystem):
                 _remove_empty_folder(os.path.dirname(path))
         return deleted
 

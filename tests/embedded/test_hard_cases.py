@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import secrets
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -308,6 +309,22 @@ def test_rows_that_another_engine_deleted_do_not_come_back(home: Home, monkeypat
 
 
 # Clean-up and the memory of the ledger. -------------------------------------------------------------------------------
+
+
+def test_a_rival_that_withdraws_the_only_other_intent_leaves_the_folder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.load(home.write("a.log", lines(1)))
+    intents = Intents(Store(home.settings), ledger_root(home.table().location()))
+    intents.declare("rival", "data")
+    named = secrets.token_hex
+
+    def withdrawn_in_between(size: int) -> str:
+        """Called for the name of a temporary file: after its folder was made, before it is opened."""
+        intents.withdraw("rival")
+        return named(size)
+
+    monkeypatch.setattr(secrets, "token_hex", withdrawn_in_between)
+    intents.declare("own", "data")
+    assert [intent.load_id for intent in intents.all()] == ["own"]
 
 
 def test_an_intent_whose_commit_the_ledger_has_forgotten(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
