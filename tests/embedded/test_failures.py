@@ -119,7 +119,7 @@ def test_rollups_that_fail_do_not_hide_why_a_load_failed(home: Home, monkeypatch
         home.load(good)
 
 
-def deletes_nothing(*_: Any) -> int:
+def deletes_nothing(*_: Any, **__: Any) -> int:
     raise OSError("no deleting today")
 
 
