@@ -62,7 +62,7 @@ def dashboards_report(name: str, what: str, served: Served, options: Options, go
         "all drawn in a browser, ms",
     )
     slowest = f"The slowest charts: {', '.join(f'{chart} ({slug})' for slug, *_, chart in lines)}."
-    return Report(name, title, headings, [line[:-1] for line in lines], (f"Goal: {goal:,} ms.", slowest))
+    return Report(name, title, headings, [line[:-1] for line in lines], (f"Goal: {goal:,} ms for each chart's answer.", slowest))
 
 
 def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tuple[str, ...]:
@@ -71,6 +71,9 @@ def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tup
 
     charts = superset.get(f"/api/v1/dashboard/{slug}/charts")["result"]
     contexts = [query_context(chart["form_data"]) for chart in charts]
+    # Once without a clock: Trino compiles what it runs for the first time.
+    for context in contexts:
+        _ask(superset, context)
     alone = [statistics.median(timed(partial(_ask, superset, context), times)) for context in contexts]
 
     slowest_among_all: list[float] = []

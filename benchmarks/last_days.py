@@ -110,8 +110,12 @@ def _measure(folder: Path, place: _Place, sizes: Sequence[int], rows: int, times
         for query in sides[0]:
             found = [queries[query]().num_rows for queries in sides]
             assert found == expected, f"{query}: {found} rows instead of {expected}"
-            rounds = [[timed(queries[query], 1)[0] for queries in sides] for _ in range(times)]
-            medians[query] = [statistics.median(side) for side in zip(*rounds, strict=True)]
+            seconds: list[list[float]] = [[] for _ in sides]
+            for turn in range(times):
+                # Whoever is asked first is another one each time.
+                for queries, measured in list(zip(sides, seconds, strict=True))[:: 1 if turn % 2 else -1]:
+                    measured += timed(queries[query], 1)
+            medians[query] = [statistics.median(measured) for measured in seconds]
     return medians
 
 

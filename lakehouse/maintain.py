@@ -13,7 +13,7 @@ from pyiceberg.table import Table
 
 import lakehouse
 from lakehouse.catalog import find_table, open_catalog
-from lakehouse.commit import CommitAnswerLostError, CommitRaceError
+from lakehouse.commit import OWN_FILE, CommitAnswerLostError, CommitRaceError
 from lakehouse.current import publish_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.derived import ledger_of
@@ -127,7 +127,10 @@ def _delete_expired(settings: Settings, store: Store, table: Table, limit: datet
             if not due:
                 return 0, 0
             with storage_errors("deleting files of expired snapshots"):
-                deleted = store.delete(_unreachable(table, [record.id for record in due]), with_folders=True)
+                paths = _unreachable(table, [record.id for record in due])
+                # What other engines wrote lies in folders that they share.
+                deleted = store.delete(filter(re.compile(OWN_FILE + "$").search, paths), with_folders=True)
+                deleted += store.delete(paths)
             _commit(
                 store,
                 table,

@@ -21,7 +21,7 @@ FORGED: dict[str, dict[str, Any]] = {
     "another query behind it": {"extras": {"where": "1 = 1 UNION ALL SELECT site, 1 FROM access_logs"}},
     "a metric with a query": {"metrics": [sql("(SELECT count(*) FROM access_logs)")]},
     "a metric with a query that begins with FROM": {"metrics": [sql("(FROM access_logs SELECT count(*))")]},
-    "a column with a query": {"columns": ["site", sql("(SELECT max(site) FROM access_logs)", "s")]},
+    "a column with a query": {"columns": ["site", sql("(SELECT min(site) FROM access_logs)", "s")]},
     "a metric over a window": {"metrics": [sql("SUM(COUNT(*)) OVER ()")]},
     "a template": {"extras": {"where": "{{ 1 }} = 1 OR site = '" + OTHER + "'"}},
     "a file": {"metrics": [sql("(SELECT count(*) FROM read_parquet('/**/*.parquet'))")]},

@@ -79,7 +79,7 @@ def test_the_newest_server_errors_of_each_hour_and_application(tmp_path: Path) -
     home.load(home.write("a.log", "".join([*down, *others, later]).encode()), site="a")
     with Reader(home.settings).connect() as connection:
         kept = connection.execute(
-            "SELECT day(date), site, hour(ts), application, status, path FROM access_logs_server_errors ORDER BY ALL"
+            "SELECT day(date), site, hour(ts), application, http_status, path FROM access_logs_server_errors ORDER BY ALL"
         ).fetchall()
     expected = [(1, "a", 5, "about", 503, f"/about/{number:04d}") for number in range(5, ERRORS + 5)]
     expected += [(1, "a", 5, "data", 500, "/data/x"), (1, "a", 6, "about", 504, "/about/later")]

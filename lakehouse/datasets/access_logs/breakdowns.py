@@ -77,7 +77,7 @@ SERVER_ERRORS = Rollup(
         SITE,
         Column("ts", "timestamp", "When the request was logged, UTC."),
         APPLICATION,
-        Column("status", "int", "HTTP status, 500 or more."),
+        Column("http_status", "int", "HTTP status, 500 or more."),
         Column("path", "string", "Path of the request target, percent-decoded."),
         Column("agent_family", "string", "Family of the user agent, such as Firefox or curl."),
     ),
@@ -88,16 +88,17 @@ SERVER_ERRORS = Rollup(
             site,
             ts,
             application,
-            status,
+            status AS http_status,
             path,
             agent_family,
             row_number() OVER (
-                PARTITION BY site, application, date_trunc('hour', ts) ORDER BY ts DESC, _input, _line DESC
+                PARTITION BY date, site, application, date_trunc('hour', ts)
+                ORDER BY ts DESC, _input, _line DESC
             ) AS place
         FROM access_logs
         WHERE status >= 500
     )
-    SELECT date, site, ts, application, status, path, agent_family FROM failed WHERE place <= {ERRORS}
+    SELECT date, site, ts, application, http_status, path, agent_family FROM failed WHERE place <= {ERRORS}
     """,
     portable=True,
 )

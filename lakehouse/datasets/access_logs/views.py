@@ -1,9 +1,9 @@
 """Rollups and views of access logs, in Trino's dialect.
 
-Rollups hold state that plain SQL adds up again: counts, integer sums, a latency histogram with a row for each bucket, and a
-distinct-count sketch with a row for each register. The sketch is HyperLogLog (Flajolet et al. 2007) over the keyed visitor
-number, whose bits are uniform: 11 bits choose one of 2,048 registers, of 32 further bits the position of the first one
-counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visitors linear counting is closer still.
+Rollups by the hour hold state that plain SQL adds up again: counts, integer sums, a latency histogram with a row for each
+bucket, and a distinct-count sketch with a row for each register. The sketch is HyperLogLog (Flajolet et al. 2007) over the
+keyed visitor number, whose bits are uniform: 11 bits choose one of 2,048 registers, of 32 further bits the position of the
+first one counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visitors linear counting is closer still.
 """
 
 from lakehouse.datasets.access_logs.breakdowns import AGENTS_DAILY, PATHS_DAILY, SERVER_ERRORS
