@@ -133,7 +133,7 @@ class Release:
         return self.cluster.kubectl("--namespace", self.namespace, *arguments, text=text, timeout=timeout)
 
     def objects(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        """Objects of a kind, as the API tells them."""
+        """Objects of a kind, or of several with commas between them, as the API tells them."""
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, "--selector", selector, "--output", "json"))
         items: list[dict[str, Any]] = found["items"]
         return items
@@ -235,14 +235,15 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 def all_ready(release: Release) -> bool:
     """Whether every pod is ready or has done its work; one that failed has, when its job came to its end without it."""
     selector = f"app.kubernetes.io/instance={release.name}"
-    done = {job["metadata"]["uid"] for job in release.objects("jobs", selector) if "Complete" in conditions(job)}
+    found = release.objects("jobs,pods", selector)
+    done = {job["metadata"]["uid"] for job in found if job["kind"] == "Job" and "Complete" in conditions(job)}
 
     def settled(pod: dict[str, Any]) -> bool:
         if pod["status"]["phase"] == "Failed":
             return any(owner["uid"] in done for owner in pod["metadata"].get("ownerReferences", []))
         return pod["status"]["phase"] == "Succeeded" or "Ready" in conditions(pod)
 
-    pods = release.objects("pods", selector)
+    pods = [pod for pod in found if pod["kind"] == "Pod"]
     return bool(pods) and all(settled(pod) for pod in pods)
 
 
