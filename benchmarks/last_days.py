@@ -110,13 +110,17 @@ def _measure(folder: Path, place: _Place, sizes: Sequence[int], rows: int, times
         for query in sides[0]:
             found = [queries[query]().num_rows for queries in sides]
             assert found == expected, f"{query}: {found} rows instead of {expected}"
-            seconds: list[list[float]] = [[] for _ in sides]
-            for turn in range(times):
-                # Whoever is asked first is another one each time.
-                for queries, measured in list(zip(sides, seconds, strict=True))[:: 1 if turn % 2 else -1]:
-                    measured += timed(queries[query], 1)
-            medians[query] = [statistics.median(measured) for measured in seconds]
+            medians[query] = _in_turn([queries[query] for queries in sides], times)
     return medians
+
+
+def _in_turn(actions: Sequence[Callable[[], object]], times: int) -> list[float]:
+    """Median seconds of each action; they take turns, and take turns in who is the first."""
+    seconds: list[list[float]] = [[] for _ in actions]
+    for turn in range(times):
+        for place in range(len(actions))[:: 1 if turn % 2 else -1]:
+            seconds[place] += timed(actions[place], 1)
+    return [statistics.median(measured) for measured in seconds]
 
 
 def _queries(connection: duckdb.DuckDBPyConnection, settings: Settings, published: str) -> dict[str, Callable[[], pa.Table]]:

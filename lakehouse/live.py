@@ -69,8 +69,13 @@ def are_own(table: Table, files: Iterable[DataFile]) -> bool:
     """Whether this package wrote all these files, and no other program has deleted single rows of any."""
     if any(manifest.content != ManifestContent.DATA for manifest in manifests(table)):
         return False
-    own = re.compile(re.escape(table.location().rstrip("/")) + OWN_FILE)
+    own = own_file(table)
     return all(own.fullmatch(found.file_path) for found in files)
+
+
+def own_file(table: Table) -> re.Pattern[str]:
+    """Matches the path of a data file that this package wrote, which lies in a folder of its load."""
+    return re.compile(re.escape(table.location().rstrip("/")) + OWN_FILE)
 
 
 def manifests(table: Table) -> list[ManifestFile]:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, filterfalse
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import ManifestContent, ManifestFile, read_manifest_list
@@ -13,7 +13,7 @@ from pyiceberg.table import Table
 
 import lakehouse
 from lakehouse.catalog import find_table, open_catalog
-from lakehouse.commit import OWN_FILE, CommitAnswerLostError, CommitRaceError
+from lakehouse.commit import CommitAnswerLostError, CommitRaceError
 from lakehouse.current import publish_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.derived import ledger_of
@@ -21,6 +21,7 @@ from lakehouse.errors import CatalogError
 from lakehouse.intents import Intent, Intents, discard_load
 from lakehouse.ledger import LOAD_REPORTS, Changes, Ledger, LoadRecord, ledger_root
 from lakehouse.ledger_commit import attempts, commit_with_ledger
+from lakehouse.live import own_file
 from lakehouse.observer import Count, count_silently
 from lakehouse.settings import Settings
 from lakehouse.storage import TEMPORARY, Store, storage_errors
@@ -128,9 +129,10 @@ def _delete_expired(settings: Settings, store: Store, table: Table, limit: datet
                 return 0, 0
             with storage_errors("deleting files of expired snapshots"):
                 paths = _unreachable(table, [record.id for record in due])
+                is_own = own_file(table).fullmatch
                 # What other engines wrote lies in folders that they share.
-                deleted = store.delete(filter(re.compile(OWN_FILE + "$").search, paths), with_folders=True)
-                deleted += store.delete(paths)
+                deleted = store.delete(filter(is_own, paths), with_folders=True)
+                deleted += store.delete(filterfalse(is_own, paths))
             _commit(
                 store,
                 table,

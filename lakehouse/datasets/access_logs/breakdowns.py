@@ -1,6 +1,16 @@
 """Rollups of what access logs are broken down by: agents, the paths asked for most, the newest errors. In Trino's dialect."""
 
-from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, FAILED, HITS, MEASURED, SITE
+from lakehouse.datasets.access_logs.rollup_columns import (
+    AGENT_FAMILY,
+    APPLICATION,
+    BYTES,
+    DATE,
+    FAILED,
+    HITS,
+    MEASURED,
+    PATH,
+    SITE,
+)
 from lakehouse.datasets.base import Column, Rollup
 
 PATHS = 1000
@@ -15,7 +25,7 @@ AGENTS_DAILY = Rollup(
         DATE,
         SITE,
         APPLICATION,
-        Column("agent_family", "string", "Family of the user agent, such as Firefox or curl."),
+        AGENT_FAMILY,
         Column("agent_os", "string", "Operating system of the user agent."),
         Column("is_bot", "boolean", "Whether the agent is a robot."),
         HITS,
@@ -40,7 +50,7 @@ AGENTS_DAILY = Rollup(
 PATHS_DAILY = Rollup(
     "access_logs_paths_daily",
     f"Hits, bytes and failures of the {PATHS:,} paths asked for most by UTC day, site and application.",
-    (DATE, SITE, APPLICATION, Column("path", "string", "Path of the request target, percent-decoded."), HITS, BYTES, FAILED),
+    (DATE, SITE, APPLICATION, PATH, HITS, BYTES, FAILED),
     f"""
     WITH counted AS (
         SELECT
@@ -78,8 +88,8 @@ SERVER_ERRORS = Rollup(
         Column("ts", "timestamp", "When the request was logged, UTC."),
         APPLICATION,
         Column("http_status", "int", "HTTP status, 500 or more."),
-        Column("path", "string", "Path of the request target, percent-decoded."),
-        Column("agent_family", "string", "Family of the user agent, such as Firefox or curl."),
+        PATH,
+        AGENT_FAMILY,
     ),
     f"""
     WITH failed AS (
