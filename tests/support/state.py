@@ -56,6 +56,13 @@ def referenced(home: Home) -> set[str]:
     return {_path(location) for location in known}
 
 
+def count(home: Home) -> int:
+    """Rows, each of which must be there once by its text."""
+    found = rows(home)
+    assert set(found.values()) <= {1}, "a row is there twice"
+    return found.total()
+
+
 def left_over(home: Home) -> list[str]:
     """Files in the folders of the table and its ledger that nothing refers to."""
     table = home.table()
