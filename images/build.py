@@ -97,7 +97,9 @@ class _Builder:
     def _bud(self, recipe: Recipe, context: Path, *arguments: str) -> None:
         """Layers make the second build find what the first one did."""
         same = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers", "--pull-never")
-        self._buildah("bud", *same, *arguments, "--file", recipe.context / "Dockerfile", context)
+        # A step that runs Trino has as many open files as a container has, not buildah's 1,024.
+        files = ("--ulimit", "nofile=8192:8192")
+        self._buildah("bud", *same, *files, *arguments, "--file", recipe.context / "Dockerfile", context)
 
     def _buildah(self, *arguments: str | Path) -> None:
         self._run([*self._command(), *arguments])
