@@ -59,10 +59,12 @@ def dashboards_report(name: str, what: str, served: Served, options: Options, go
         "slowest chart, ms",
         "slowest among all, ms",
         "all charts answered, ms",
-        "all drawn in a browser, ms",
+        "slowest first paint, ms",
+        "first window drawn, ms",
     )
     slowest = f"The slowest charts: {', '.join(f'{chart} ({slug})' for slug, *_, chart in lines)}."
-    return Report(name, title, headings, [line[:-1] for line in lines], (f"Goal: {goal:,} ms for each chart's answer.", slowest))
+    wanted = f"Goal: {goal:,} ms until a chart is painted first."
+    return Report(name, title, headings, [line[:-1] for line in lines], (wanted, slowest))
 
 
 def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tuple[str, ...]:
@@ -84,12 +86,12 @@ def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tup
             slowest_among_all.append(max(seconds))
 
     together = statistics.median(timed(all_at_once, times))
-    drawn = _drawn(served, slug, len(contexts), times)
+    painted, drawn = _drawn(served, slug, len(contexts), times)
     slowest = max(alone)
     return (
         slug,
         str(len(contexts)),
-        *(f"{seconds * 1000:,.0f}" for seconds in (slowest, statistics.median(slowest_among_all), together, drawn)),
+        *(f"{seconds * 1000:,.0f}" for seconds in (slowest, statistics.median(slowest_among_all), together, painted, drawn)),
         charts[alone.index(slowest)]["slice_name"],
     )
 
@@ -98,20 +100,30 @@ def _ask(superset: "Superset", context: dict[str, Any]) -> None:
     superset.post("/api/v1/chart/data", context)
 
 
-def _drawn(served: Served, slug: str, charts: int, times: int) -> float:
-    """Median of the seconds until a browser that knows the program, but no answer, has drawn a dashboard."""
-    from tests.browser.pages import browser_page, log_in, open_dashboard
+def _drawn(served: Served, slug: str, charts: int, times: int) -> tuple[float, float]:
+    """What a person waits for whose browser knows the program, but no answer: medians of seconds.
 
-    with browser_page(served.folder / f"chromium-{slug}") as (page, _):
-        log_in(page, served.address, "admin", served.password)
-        open_dashboard(page, served.address, slug, charts)
+    Returns:
+        From the question of a chart to its first paint, for the slowest of all; and from the address to all in the first window.
+    """
+    from tests.browser import pages
+
+    with pages.browser_page(served.folder / f"chromium-{slug}") as (page, _):
+        pages.behave_like_a_person(page)
+        pages.log_in(page, served.address, "admin", served.password)
 
         def opened() -> None:
-            page.goto("about:blank")
-            open_dashboard(page, served.address, slug, charts)
+            page.goto(f"{served.address}/superset/dashboard/{slug}/")
+            pages.wait_until_seen(page, charts)
 
-        seconds = []
+        opened()
+        seconds, slowest = [], []
         for _ in range(times):
+            page.goto("about:blank")
             served.forget()
             seconds += timed(opened, 1)
-    return statistics.median(seconds)
+            pages.look_at_each(page, charts)
+            paints = pages.first_paints(page)
+            assert len(paints) == charts, f"{len(paints)} of {charts} charts were asked for"
+            slowest.append(max(paints.values()) / 1000)
+    return statistics.median(slowest), statistics.median(seconds)

@@ -19,6 +19,38 @@ SECONDS = 1000
 DRAWN = 90 * SECONDS
 
 
+WINDOW = {"width": 1440, "height": 900}
+"""Of a person's browser."""
+LIKE_A_PERSON = "Object.defineProperty(Navigator.prototype, 'webdriver', {get: () => false});"
+"""Superset draws all charts at once for a program, and for a person those that are near what is seen."""
+NOTE_PAINTS = """
+    performance.setResourceTimingBufferSize(5000);
+    window.painted = {};
+    new MutationObserver(() => {
+        for (const chart of document.querySelectorAll("[data-test-chart-id]")) {
+            const id = chart.dataset.testChartId;
+            if (!(id in painted) && chart.querySelector(".slice_container") && !chart.querySelector(".loading"))
+                requestAnimationFrame(() => painted[id] ??= performance.now());
+        }
+    }).observe(document, {childList: true, subtree: true});
+"""
+"""Notes when each chart of a page is painted for the first time."""
+ASKED = """
+    performance.getEntriesByType("resource")
+        .map(entry => [new URL(entry.name), entry.startTime])
+        .filter(([url]) => url.pathname === "/api/v1/chart/data" && url.searchParams.has("form_data"))
+        .map(([url, asked]) => [JSON.parse(url.searchParams.get("form_data")).slice_id, asked])
+"""
+"""Charts that were asked for, and when, in milliseconds since the page was opened."""
+ALL_SEEN_PAINTED = """
+    charts => {
+        const all = [...document.querySelectorAll("[data-test-chart-id]")];
+        const isSeen = chart => { const {top, bottom} = chart.getBoundingClientRect(); return top < innerHeight && bottom > 0; };
+        return all.length === charts && all.filter(isSeen).every(chart => chart.dataset.testChartId in painted);
+    }
+"""
+
+
 @contextmanager
 def browser_page(profile: Path) -> Iterator[tuple[Page, set[str]]]:
     """A page of a new browser, and the set of hosts outside that it was asked to speak to."""
@@ -64,6 +96,30 @@ def open_dashboard(page: Page, address: str, slug: str, charts: int, query: str 
     """Open a dashboard and wait until that many charts are there and none is loading."""
     page.goto(f"{address}/superset/dashboard/{slug}/{query}")
     wait_until_drawn(page, charts)
+
+
+def behave_like_a_person(page: Page) -> None:
+    """From the next address on, a window of a person's size, whose charts are asked for when they come near what is seen."""
+    page.set_viewport_size(WINDOW)  # type: ignore[arg-type]
+    page.add_init_script(LIKE_A_PERSON + NOTE_PAINTS)
+
+
+def wait_until_seen(page: Page, charts: int) -> None:
+    """Wait until that many charts are there and those in the window are painted."""
+    page.wait_for_function(ALL_SEEN_PAINTED, arg=charts)
+
+
+def first_paints(page: Page) -> dict[int, float]:
+    """Milliseconds from the question of each chart that was asked for to its first paint."""
+    found: list[tuple[int, float]] = page.evaluate(f"{ASKED}.map(([id, asked]) => [id, painted[id] - asked])")
+    return dict(found)
+
+
+def look_at_each(page: Page, charts: int) -> None:
+    """Scroll to each chart and wait until it is painted, and what is seen beside it."""
+    for place in range(charts):
+        page.evaluate("place => document.querySelectorAll('[data-test-chart-id]')[place].scrollIntoView()", place)
+        wait_until_seen(page, charts)
 
 
 def wait_until_drawn(page: Page, charts: int) -> None:

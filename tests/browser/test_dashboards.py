@@ -1,9 +1,11 @@
 """The dashboards, as a person sees them: drawn, true, and up to date after a load."""
 
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,14 +16,18 @@ from tests.browser.conftest import Dashboards
 from tests.browser.pages import (
     DRAWN,
     SCREENSHOTS,
+    behave_like_a_person,
     browser_page,
+    first_paints,
     log_in,
+    look_at_each,
     number,
     open_dashboard,
     problems,
     tile,
     tile_of,
     wait_until_drawn,
+    wait_until_seen,
 )  # fmt: skip
 
 pytestmark = pytest.mark.browser
@@ -55,6 +61,29 @@ def between(first: str, last: str) -> str:
     value = f"'{first} : {last}'"
     data = f"(extraFormData:(time_range:{value}),filterState:(value:{value}),id:NATIVE_FILTER-time,ownState:())"
     return f"?native_filters=(NATIVE_FILTER-time:{data})"
+
+
+def test_a_person_waits_for_what_they_see(dashboards: Dashboards, tmp_path: Path) -> None:
+    charts = CHARTS["web-traffic"]
+    asked: list[str] = []
+    with browser_page(tmp_path) as (page, _):
+        behave_like_a_person(page)
+        log_in(page, dashboards.address, "admin", dashboards.password)
+        page.on("request", lambda request: asked.append(request.url) if "chart/data?form_data=" in request.url else None)
+        page.goto(f"{dashboards.address}/superset/dashboard/web-traffic/")
+        wait_until_seen(page, charts)
+        assert 0 < len(asked) < charts
+        look_at_each(page, charts)
+        assert len(asked) == len(first_paints(page)) == charts
+        assert problems(page) == []
+
+
+def test_what_people_do_is_written_down_but_no_question_of_a_chart(page: Page, dashboards: Dashboards) -> None:
+    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+    with closing(sqlite3.connect(dashboards.state / "superset.db")) as database:
+        actions = {action for (action,) in database.execute("SELECT DISTINCT action FROM logs")}
+    assert "DashboardRestApi.get" in actions
+    assert not actions & {"ChartDataRestApi.data", "execute_sql"}
 
 
 TILES = {
