@@ -97,7 +97,7 @@ class _Builder:
     def _bud(self, recipe: Recipe, context: Path, *arguments: str) -> None:
         """Layers make the second build find what the first one did."""
         same = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers", "--pull-never")
-        # A step that runs Trino has as many open files as a container has, not buildah's 1,024.
+        # A step that runs Trino may open as many files as Trino recommends, not buildah's 1,024.
         files = ("--ulimit", "nofile=8192:8192")
         self._buildah("bud", *same, *files, *arguments, "--file", recipe.context / "Dockerfile", context)
 

@@ -29,6 +29,7 @@ MARK = "@users.lakehouse"
 RULE = "lakehouse: "
 """Begins the names of rules, and of the roles that hold somebody's sites."""
 SEEN_BY_VIEWERS = {
+    ("can_log", "Superset"),
     ("can_recent_activity", "Log"),
     ("can_read", "SecurityRestApi"),
     ("can_userinfo", "UserDBModelView"),

@@ -77,13 +77,11 @@ FEATURE_FLAGS = {
     "ALERT_REPORTS": False,
     # Where Trino is asked in the name of a person, another one must not get the answer out of the cache.
     "CACHE_IMPERSONATION": True,
-    # A chart is asked for when it comes near what is seen: the others would make the first ones wait.
-    "DASHBOARD_VIRTUALIZATION_DEFER_DATA": True,
 }
 
 
 class Events(DBEventLogger):
-    """Writes down what people do, but not each question of a chart: that took a fifth of its time, and browsers tell it too."""
+    """Writes down what people do, but not each question of a chart: it took a fifth of the time, and browsers tell anyway."""
 
     def log(self, user_id: int | None, action: str, *arguments: Any, **named: Any) -> None:
         """Write an event to Superset's database."""

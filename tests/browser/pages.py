@@ -22,14 +22,16 @@ DRAWN = 90 * SECONDS
 WINDOW = {"width": 1440, "height": 900}
 """Of a person's browser."""
 LIKE_A_PERSON = "Object.defineProperty(Navigator.prototype, 'webdriver', {get: () => false});"
-"""Superset draws all charts at once for a program, and for a person those that are near what is seen."""
+"""Superset draws all charts of a page for a program, and for a person those that are near what is seen."""
 NOTE_PAINTS = """
     performance.setResourceTimingBufferSize(5000);
     window.painted = {};
+    window.seen = {};
     new MutationObserver(() => {
         for (const chart of document.querySelectorAll("[data-test-chart-id]")) {
             const id = chart.dataset.testChartId;
-            if (!(id in painted) && chart.querySelector(".slice_container") && !chart.querySelector(".loading"))
+            const picture = chart.querySelector(".slice_container :is(canvas, svg, table, .header-line)");
+            if (!(id in painted) && picture && !chart.querySelector(".loading"))
                 requestAnimationFrame(() => painted[id] ??= performance.now());
         }
     }).observe(document, {childList: true, subtree: true});
@@ -42,6 +44,21 @@ ASKED = """
         .map(([url, asked]) => [JSON.parse(url.searchParams.get("form_data")).slice_id, asked])
 """
 """Charts that were asked for, and when, in milliseconds since the page was opened."""
+LOOK_AT = """
+    place => {
+        const all = [...document.querySelectorAll("[data-test-chart-id]")];
+        const note = since => {
+            for (const chart of all) {
+                const {top, bottom} = chart.getBoundingClientRect();
+                if (top < innerHeight && bottom > 0) seen[chart.dataset.testChartId] ??= since;
+            }
+        };
+        if (place === 0) note(0);
+        all[place].scrollIntoView();
+        note(performance.now());
+    }
+"""
+"""Scrolls to a chart and notes since when each was in the window: those of the first one since the beginning."""
 ALL_SEEN_PAINTED = """
     charts => {
         const all = [...document.querySelectorAll("[data-test-chart-id]")];
@@ -99,7 +116,7 @@ def open_dashboard(page: Page, address: str, slug: str, charts: int, query: str 
 
 
 def behave_like_a_person(page: Page) -> None:
-    """From the next address on, a window of a person's size, whose charts are asked for when they come near what is seen."""
+    """From the next address on, a window of a person's size, whose charts are drawn when they come near what is seen."""
     page.set_viewport_size(WINDOW)  # type: ignore[arg-type]
     page.add_init_script(LIKE_A_PERSON + NOTE_PAINTS)
 
@@ -109,17 +126,18 @@ def wait_until_seen(page: Page, charts: int) -> None:
     page.wait_for_function(ALL_SEEN_PAINTED, arg=charts)
 
 
-def first_paints(page: Page) -> dict[int, float]:
-    """Milliseconds from the question of each chart that was asked for to its first paint."""
-    found: list[tuple[int, float]] = page.evaluate(f"{ASKED}.map(([id, asked]) => [id, painted[id] - asked])")
-    return dict(found)
+def look_at_each(page: Page, charts: int) -> dict[int, float]:
+    """Scroll to each chart, in their order, and wait until it is painted, and what is seen beside it.
 
-
-def look_at_each(page: Page, charts: int) -> None:
-    """Scroll to each chart and wait until it is painted, and what is seen beside it."""
+    Returns:
+        By chart, the milliseconds that a person waited: since it was asked for or, if that was later, came into the window.
+    """
     for place in range(charts):
-        page.evaluate("place => document.querySelectorAll('[data-test-chart-id]')[place].scrollIntoView()", place)
+        page.evaluate(LOOK_AT, place)
         wait_until_seen(page, charts)
+    waited = "([id, asked]) => [id, Math.max(0, painted[id] - Math.max(asked, seen[id] ?? 0))]"
+    found: list[tuple[int, float]] = page.evaluate(f"{ASKED}.map({waited})")
+    return dict(found)
 
 
 def wait_until_drawn(page: Page, charts: int) -> None:

@@ -233,9 +233,14 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 
 
 def all_ready(release: Release) -> bool:
-    """Whether every pod is ready or has done its work; one that failed has, when its job came to its end without it."""
+    """Whether every pod is ready or has done its work, and none is of an earlier revision.
+
+    One that failed has done it when its job came to its end without it.
+    """
     selector = f"app.kubernetes.io/instance={release.name}"
-    found = release.objects("jobs,pods", selector)
+    found = release.objects("deployments,statefulsets,jobs,pods", selector)
+    if not all(_has_rolled_out(each) for each in found if each["kind"] in ("Deployment", "StatefulSet")):
+        return False
     done = {job["metadata"]["uid"] for job in found if job["kind"] == "Job" and "Complete" in conditions(job)}
 
     def settled(pod: dict[str, Any]) -> bool:
@@ -245,6 +250,14 @@ def all_ready(release: Release) -> bool:
 
     pods = [pod for pod in found if pod["kind"] == "Pod"]
     return bool(pods) and all(settled(pod) for pod in pods)
+
+
+def _has_rolled_out(found: dict[str, Any]) -> bool:
+    """Whether a Deployment's or StatefulSet's controller has seen what it is now, and all of its pods are made from that."""
+    status = found["status"]
+    pods = found["spec"]["replicas"]
+    seen = status.get("observedGeneration") == found["metadata"]["generation"]
+    return bool(seen and status.get("updatedReplicas", 0) == status.get("replicas", 0) == pods)
 
 
 def conditions(found: dict[str, Any]) -> set[str]:
