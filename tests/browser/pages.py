@@ -132,6 +132,7 @@ def look_at_each(page: Page, charts: int) -> dict[int, float]:
     Returns:
         By chart, the milliseconds that a person waited: since it was asked for or, if that was later, came into the window.
     """
+    wait_until_seen(page, charts)
     for place in range(charts):
         page.evaluate(LOOK_AT, place)
         wait_until_seen(page, charts)
