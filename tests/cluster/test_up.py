@@ -3,7 +3,9 @@
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,10 +26,17 @@ def run(folder: Path, data: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_a_fresh_clone(tmp_path: Path) -> None:
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A folder whose path is short: the node has sockets in it."""
+    with TemporaryDirectory(prefix="up-") as folder:
+        yield Path(folder)
+
+
+def test_a_fresh_clone(tmp_path: Path, data: Path) -> None:
     if given_cluster():
         pytest.skip("KUBECONFIG names another cluster: unset it to test the project's own node")
-    clone, data = tmp_path / "clone", tmp_path / "data"
+    clone = tmp_path / "clone"
     node = Node(Places(places().cache, data / "lakehouse" / "cluster"))
     before = of_the_machine()
     run(tmp_path, data, "git", "clone", "--quiet", str(PROJECT), str(clone))

@@ -21,6 +21,11 @@ def test_two_never_hold_one_node(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_too_deep_for_sockets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NodeError, match=r"too long for the sockets in it, it may have 66 bytes: name another one"):
+        Node(Places(tmp_path, tmp_path / ("deep" * 20))).up()
+
+
 def test_nodes_in_different_folders_have_different_control_groups(tmp_path: Path) -> None:
     first, second = (Places(tmp_path, tmp_path / name).cgroup for name in ("first", "second"))
     assert first != second

@@ -30,6 +30,7 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 _SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 START_SECONDS = 300
 END_SECONDS = 30
+SOCKET_PATH_BYTES = 107
 _PACKAGES = {
     "containerd": "containerd",
     "runc": "runc",
@@ -91,6 +92,7 @@ class Node:
         """
         if self.is_up():
             return
+        self._check_length()
         _check_machine()
         kubernetes = program(KUBERNETES)
         images = self._own_images()
@@ -261,6 +263,15 @@ class Node:
         finally:
             bridge.terminate()
             bridge.wait()
+
+    def _check_length(self) -> None:
+        """Whether the longest path of a socket, the kubelet's, is one that Linux takes (unix(7)); raises NodeError."""
+        room = SOCKET_PATH_BYTES - len(os.fsencode(Path("state", "kubelet", "pod-resources", "kubelet.sock"))) - 1
+        if len(os.fsencode(self.places.home)) > room:
+            raise NodeError(
+                f"{self.places.home}: the path of the node's folder is too long for the sockets in it, it may have {room} bytes: "
+                "name another one, for `make up` by XDG_DATA_HOME, for the tests by LAKEHOUSE_NODE"
+            )
 
     def _bridge_to(self, address: str, port: int) -> tuple[int, subprocess.Popen[bytes]]:
         """A port of the loopback interface here that leads to one inside, by a process that needs no route."""
