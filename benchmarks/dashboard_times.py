@@ -113,10 +113,7 @@ def _drawn(served: Served, slug: str, charts: int, times: int) -> tuple[float, f
         pages.behave_like_a_person(page)
         pages.log_in(page, served.address, "admin", served.password)
 
-        def opened() -> None:
-            page.goto(f"{served.address}/superset/dashboard/{slug}/")
-            pages.wait_until_seen(page, charts)
-
+        opened = partial(pages.open_first_window, page, served.address, slug, charts)
         opened()
         pages.look_at_each(page, charts)
         seconds, slowest = [], []

@@ -96,10 +96,10 @@ class _Builder:
 
     def _bud(self, recipe: Recipe, context: Path, *arguments: str) -> None:
         """Layers make the second build find what the first one did."""
-        same = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers", "--pull-never")
         # A step that runs Trino may open as many files as Trino recommends, not buildah's 1,024.
         files = ("--ulimit", "nofile=8192:8192")
-        self._buildah("bud", *same, *files, *arguments, "--file", recipe.context / "Dockerfile", context)
+        same = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers", "--pull-never", *files)
+        self._buildah("bud", *same, *arguments, "--file", recipe.context / "Dockerfile", context)
 
     def _buildah(self, *arguments: str | Path) -> None:
         self._run([*self._command(), *arguments])

@@ -27,8 +27,13 @@ NOTE_PAINTS = """
     performance.setResourceTimingBufferSize(5000);
     window.painted = {};
     window.seen = {};
+    window.chartsOfPage = () => [...document.querySelectorAll("[data-test-chart-id]")];
+    window.chartsInWindow = () => chartsOfPage().filter(chart => {
+        const {top, bottom} = chart.getBoundingClientRect();
+        return top < innerHeight && bottom > 0;
+    });
     new MutationObserver(() => {
-        for (const chart of document.querySelectorAll("[data-test-chart-id]")) {
+        for (const chart of chartsOfPage()) {
             const id = chart.dataset.testChartId;
             const picture = chart.querySelector(".slice_container :is(canvas, svg, table, .header-line)");
             if (!(id in painted) && picture && !chart.querySelector(".loading"))
@@ -46,25 +51,15 @@ ASKED = """
 """Charts that were asked for, and when, in milliseconds since the page was opened."""
 LOOK_AT = """
     place => {
-        const all = [...document.querySelectorAll("[data-test-chart-id]")];
-        const note = since => {
-            for (const chart of all) {
-                const {top, bottom} = chart.getBoundingClientRect();
-                if (top < innerHeight && bottom > 0) seen[chart.dataset.testChartId] ??= since;
-            }
-        };
+        const note = since => chartsInWindow().forEach(chart => seen[chart.dataset.testChartId] ??= since);
         if (place === 0) note(0);
-        all[place].scrollIntoView();
+        chartsOfPage()[place].scrollIntoView();
         note(performance.now());
     }
 """
 """Scrolls to a chart and notes since when each was in the window: those of the first one since the beginning."""
 ALL_SEEN_PAINTED = """
-    charts => {
-        const all = [...document.querySelectorAll("[data-test-chart-id]")];
-        const isSeen = chart => { const {top, bottom} = chart.getBoundingClientRect(); return top < innerHeight && bottom > 0; };
-        return all.length === charts && all.filter(isSeen).every(chart => chart.dataset.testChartId in painted);
-    }
+    charts => chartsOfPage().length === charts && chartsInWindow().every(chart => chart.dataset.testChartId in painted)
 """
 
 
@@ -111,8 +106,18 @@ def log_in(page: Page, address: str, user: str, password: str) -> None:
 
 def open_dashboard(page: Page, address: str, slug: str, charts: int, query: str = "") -> None:
     """Open a dashboard and wait until that many charts are there and none is loading."""
-    page.goto(f"{address}/superset/dashboard/{slug}/{query}")
+    page.goto(_address_of(address, slug) + query)
     wait_until_drawn(page, charts)
+
+
+def open_first_window(page: Page, address: str, slug: str, charts: int) -> None:
+    """Open a dashboard as a person and wait until that many charts are there and those in the window are painted."""
+    page.goto(_address_of(address, slug))
+    _wait_until_seen(page, charts)
+
+
+def _address_of(address: str, slug: str) -> str:
+    return f"{address}/superset/dashboard/{slug}/"
 
 
 def behave_like_a_person(page: Page) -> None:
@@ -121,21 +126,19 @@ def behave_like_a_person(page: Page) -> None:
     page.add_init_script(LIKE_A_PERSON + NOTE_PAINTS)
 
 
-def wait_until_seen(page: Page, charts: int) -> None:
-    """Wait until that many charts are there and those in the window are painted."""
+def _wait_until_seen(page: Page, charts: int) -> None:
     page.wait_for_function(ALL_SEEN_PAINTED, arg=charts)
 
 
 def look_at_each(page: Page, charts: int) -> dict[int, float]:
-    """Scroll to each chart, in their order, and wait until it is painted, and what is seen beside it.
+    """From the first window on, scroll to each chart, in their order, and wait until it is painted, and what is seen beside it.
 
     Returns:
         By chart, the milliseconds that a person waited: since it was asked for or, if that was later, came into the window.
     """
-    wait_until_seen(page, charts)
     for place in range(charts):
         page.evaluate(LOOK_AT, place)
-        wait_until_seen(page, charts)
+        _wait_until_seen(page, charts)
     waited = "([id, asked]) => [id, Math.max(0, painted[id] - Math.max(asked, seen[id] ?? 0))]"
     found: list[tuple[int, float]] = page.evaluate(f"{ASKED}.map({waited})")
     return dict(found)
