@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import AwsStandardS3RetryStrategy
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.io import FileIO
+from pyiceberg.io import S3_RETRY_STRATEGY_IMPL, FileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 from sqlalchemy import Engine, create_engine
 from trino.auth import BasicAuthentication
@@ -21,6 +22,13 @@ OUTSIDE = "outside.s3-endpoint"
 """Property with the forwarded address: the server overrides the usual one."""
 
 
+class Patient(AwsStandardS3RetryStrategy):  # type: ignore[misc]
+    """Tries long enough for `kubectl port-forward` to be started again; pyarrow's own attempts end sooner."""
+
+    def __init__(self) -> None:
+        super().__init__(max_attempts=8)
+
+
 class ForwardedRestCatalog(RestCatalog):
     """A REST catalog that tells its clients the object store's address inside the cluster, asked from outside."""
 
@@ -30,7 +38,12 @@ class ForwardedRestCatalog(RestCatalog):
 
 def object_store(port: int, access_key: str, secret_key: str, authority: Path | None = None) -> dict[str, str]:
     """An object store behind a forwarded port, as pyiceberg wants it; over TLS, if an authority is given."""
-    described = {"s3.region": "us-east-1", "s3.access-key-id": access_key, "s3.secret-access-key": secret_key}
+    described = {
+        "s3.region": "us-east-1",
+        "s3.access-key-id": access_key,
+        "s3.secret-access-key": secret_key,
+        S3_RETRY_STRATEGY_IMPL: f"{__name__}.{Patient.__name__}",
+    }
     if authority is None:
         return {**described, "s3.endpoint": f"http://127.0.0.1:{port}"}
     file_io = f"{LakehouseFileIO.__module__}.{LakehouseFileIO.__name__}"
