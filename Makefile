@@ -65,7 +65,7 @@ native: $(NATIVE) ## Build the compiled parser of access logs (needs Rust); load
 test-superset: $(VENV)/.dev $(SUPERSET)/.installed ## Run the tests of the dashboards, in a real browser (Debian's chromium)
 	$(BIN)/python -m pytest -W error -m "not long" tests/browser $(PYTEST_ARGS)
 
-test-cluster: $(VENV)/.dev ## Run the tests of the charts on a real Kubernetes: KUBECONFIG's, or a node made for them
+test-cluster: $(VENV)/.dev ## Run the tests of the charts on a real Kubernetes: KUBECONFIG's, or one made for them
 	$(BIN)/python -m pytest -W error -m "not long" -s tests/cluster $(PYTEST_ARGS)
 
 test-long: ## Run what takes too long for the other two, with and without a cluster; ends with a summary of times

@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 
 from tests.browser.forged import SITE
-from tests.cluster.clusters import given_cluster, own_node, start_cluster
+from tests.cluster.clusters import given_cluster, passing_cluster
 from tests.cluster.tables import SOURCES
 from tests.cluster.tools import PROJECT, Cluster, Release, all_ready, packaged, until
 
@@ -22,13 +22,9 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The cluster that KUBECONFIG points at, or a node of our own with the images loaded, which ends with the tests."""
-    given = given_cluster()
-    if given:
-        yield given
-        return
-    with own_node() as node:
-        yield start_cluster(node)
+    """The cluster that KUBECONFIG points at, or one of kind's, or a node of our own; these two end with the tests."""
+    with passing_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +43,7 @@ def release(cluster: Cluster, package: Path) -> Iterator[Release]:
     until(lambda: all_ready(installed), "all pods ready")
     print(f"\ninstalled and ready after {time.monotonic() - start:.0f} s")
     yield installed
-    if given_cluster():  # a node of our own ends with all that is in it
+    if given_cluster():  # any other one ends with all that is in it
         remove(installed)
 
 

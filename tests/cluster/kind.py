@@ -1,12 +1,9 @@
-"""A cluster made by kind, for `make up` where Docker runs: the API server and all pods live in one container."""
+"""Clusters made by kind, where Docker runs: the API server and all pods live in one container."""
 
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
-NAME = "lakehouse"
-_NODE = f"{NAME}-control-plane"
 PROGRAMS = ("kind", "docker", "kubectl")
 
 
@@ -26,42 +23,53 @@ def missing() -> str:
     return ""
 
 
-def exists() -> bool:
-    """Whether there is such a cluster, running or stopped."""
-    return not missing() and NAME in _run("kind", "get", "clusters").split()
+class Kind:
+    """A cluster of kind.
 
-
-def start(kubeconfig: Path) -> None:
-    """Make the cluster, or start the one that was stopped, and write how to log in.
-
-    Raises:
-        KindError: it cannot be made, for instance because the image of its node cannot be had.
+    Args:
+        name: of the cluster.
+        kubeconfig: a file to log in by, which is there as long as the cluster is.
     """
-    kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-    if exists():
-        _run("docker", "start", _NODE)
-        _run("kind", "export", "kubeconfig", "--name", NAME, "--kubeconfig", str(kubeconfig))
-    else:
-        # Only a cluster that came up has a file to log in with.
-        made = kubeconfig.with_suffix(".new")
-        _run("kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(made), "--wait", "5m")
-        made.replace(kubeconfig)
 
+    def __init__(self, name: str, kubeconfig: Path) -> None:
+        self._name = name
+        self._node = f"{name}-control-plane"
+        self.kubeconfig = kubeconfig
 
-def load(archives: Sequence[Path]) -> None:
-    """Make images known to the cluster; raises KindError."""
-    for archive in archives:
-        _run("kind", "load", "image-archive", str(archive), "--name", NAME)
+    def exists(self) -> bool:
+        """Whether there is such a cluster, running or stopped."""
+        return not missing() and self._name in _run("kind", "get", "clusters").split()
 
+    def start(self) -> None:
+        """Make the cluster, or start the one that was stopped, and write how to log in.
 
-def stop() -> None:
-    """End the cluster and keep what is in it; raises KindError."""
-    _run("docker", "stop", _NODE)
+        Raises:
+            KindError: it cannot be made, for instance because the image of its node cannot be had.
+        """
+        self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        if self.exists():
+            _run("docker", "start", self._node)
+            _run("kind", "export", "kubeconfig", "--name", self._name, "--kubeconfig", str(self.kubeconfig))
+        else:
+            # Only a cluster that came up has a file to log in with.
+            made = self.kubeconfig.with_suffix(".new")
+            _run("kind", "create", "cluster", "--name", self._name, "--kubeconfig", str(made), "--wait", "5m")
+            made.replace(self.kubeconfig)
 
+    def load_image(self, archive: Path) -> None:
+        """Make the images of an archive known to the cluster; raises KindError."""
+        _run("kind", "load", "image-archive", str(archive), "--name", self._name)
 
-def remove() -> None:
-    """End the cluster with all that is in it; raises KindError."""
-    _run("kind", "delete", "cluster", "--name", NAME)
+    def stop(self) -> None:
+        """End the cluster, if there is one, and keep what is in it; raises KindError."""
+        if self.exists():
+            _run("docker", "stop", self._node)
+
+    def remove(self) -> None:
+        """End the cluster, if there is one, with all that is in it; raises KindError."""
+        if self.exists():
+            _run("kind", "delete", "cluster", "--name", self._name)
+        self.kubeconfig.unlink(missing_ok=True)
 
 
 def _run(*command: str) -> str:

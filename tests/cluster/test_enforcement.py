@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.clusters import given_cluster
+from tests.cluster.clusters import another_cluster
 from tests.cluster.node.node import Node, NodeError
 from tests.cluster.node.places import Places, places
 from tests.cluster.tools import PATIENCE
@@ -28,8 +28,8 @@ POLICY = {
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     """A node of the test's own."""
-    if given_cluster():
-        pytest.skip("KUBECONFIG names another cluster: unset it to test the project's own node")
+    if why := another_cluster():
+        pytest.skip(why)
     with Node(Places(places().cache, tmp_path / "node")).held() as own:
         try:
             own.up()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.clusters import given_cluster
+from tests.cluster.clusters import another_cluster
 from tests.cluster.node.archives import image_names
 from tests.cluster.node.configuration import CONTAINERD_SOCKET
 from tests.cluster.node.node import Node
@@ -30,8 +30,8 @@ NodeMaker = Callable[[], Node]
 @pytest.fixture
 def new_node(tmp_path: Path) -> Iterator[NodeMaker]:
     """Makes nodes in folders of their own, which end with the test."""
-    if given_cluster():
-        pytest.skip("KUBECONFIG names another cluster: unset it to test the project's own node")
+    if why := another_cluster():
+        pytest.skip(why)
     with ExitStack() as ends:
 
         def make() -> Node:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.cluster.clusters import given_cluster
+from tests.cluster.clusters import another_cluster
 from tests.cluster.node.node import Node
 from tests.cluster.node.places import Places, places
 from tests.cluster.tools import PROJECT
@@ -34,8 +34,8 @@ def data() -> Iterator[Path]:
 
 
 def test_a_fresh_clone(tmp_path: Path, data: Path) -> None:
-    if given_cluster():
-        pytest.skip("KUBECONFIG names another cluster: unset it to test the project's own node")
+    if why := another_cluster():
+        pytest.skip(why)
     clone = tmp_path / "clone"
     node = Node(Places(places().cache, data / "lakehouse" / "cluster"))
     before = of_the_machine()

@@ -36,10 +36,18 @@ class Cluster:
         kubeconfig: by which to log in.
         kubectl: the program.
         helm: the program.
+        load_image: makes the images of an archive known to the cluster; a cluster that somebody else made must know them.
     """
 
-    def __init__(self, kubeconfig: Path, kubectl: Path | str, helm: Path | str) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        kubectl: Path | str,
+        helm: Path | str,
+        load_image: Callable[[Path], None] = lambda archive: None,
+    ) -> None:
         self.kubeconfig = kubeconfig
+        self.load_image = load_image
         self.kubectl_path = str(kubectl)
         self.helm_path = str(helm)
         self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}

@@ -1,18 +1,20 @@
-"""Which cluster `make up` takes. Docker and kind are stand-ins here: programs that note how they were called."""
+"""Which cluster `make up` takes, and which the tests take. Docker and kind are stand-ins: programs that note their calls."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 import images
 from tests.cluster import clusters
-from tests.cluster.kind import NAME, KindError
+from tests.cluster.kind import KindError
 from tests.cluster.node.places import Places
 from tests.cluster.tools import Cluster
 
-KIND = f"""case "$*" in
-    "get clusters") if [ -e "$STATE/cluster" ]; then echo {NAME}; fi ;;
-    create*) : > "$STATE/cluster"; : > "$6" ;;
+NAME, TESTS = "lakehouse", "lakehouse-tests"
+KIND = """case "$*" in
+    "get clusters") cat "$STATE/cluster" 2>/dev/null || true ;;
+    create*) echo "$4" > "$STATE/cluster"; : > "$6" ;;
     delete*) rm "$STATE/cluster" ;;
 esac"""
 KUBECONFIG_OF_ANOTHER = "/somewhere/kubeconfig"
@@ -118,3 +120,36 @@ def test_data_in_kind_are_not_forgotten_where_docker_ended(machine: Machine) -> 
     machine.install("docker", "exit 1")
     with pytest.raises(KindError, match="the data are in the cluster that kind made, and Docker does not run here: start Docker"):
         clusters.lasting_cluster(machine.place)
+
+
+def test_the_tests_take_one_of_their_own_from_kind(machine: Machine) -> None:
+    with clusters.passing_cluster() as cluster:
+        assert machine.called()[0].startswith(f"kind create cluster --name {TESTS} ")
+        cluster.load_image(Path("one-more.tar"))
+        assert machine.called() == [f"kind load image-archive one-more.tar --name {TESTS}"]
+        assert "kind makes the cluster here" in clusters.another_cluster()
+    assert machine.called() == [f"kind delete cluster --name {TESTS}"]
+
+
+def test_a_cluster_that_killed_tests_have_left_ends_first(machine: Machine) -> None:
+    leaving = clusters.passing_cluster()
+    leaving.__enter__()
+    machine.called()
+    with clusters.passing_cluster():
+        assert [call.split()[1] for call in machine.called()[:2]] == ["delete", "create"]
+
+
+@pytest.mark.parametrize("program", ["docker", "kind"])
+def test_the_tests_take_our_own_node_where_kind_cannot(machine: Machine, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.install(program, f'case "$1" in info|create) echo cannot >&2; exit 1 ;; esac\n{KIND}')
+    monkeypatch.setattr(clusters, "own_node", nullcontext)
+    with clusters.passing_cluster() as cluster:
+        assert cluster is machine.own_node
+
+
+def test_the_tests_take_the_cluster_that_is_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", KUBECONFIG_OF_ANOTHER)
+    with clusters.passing_cluster() as cluster:
+        assert str(cluster.kubeconfig) == KUBECONFIG_OF_ANOTHER
+        assert "KUBECONFIG names another cluster" in clusters.another_cluster()
+    assert machine.called() == []

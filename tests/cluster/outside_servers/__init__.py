@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import images
-from tests.cluster.clusters import given_cluster
 from tests.cluster.conftest import make_namespace, s3_client
 from tests.cluster.node.certificates import Authority
-from tests.cluster.node.node import Node
 from tests.cluster.tools import PROJECT, Cluster, Release
 
 NAMESPACE = "outside"
@@ -107,9 +105,8 @@ class OutsideServers:
             yield port
 
     def _start(self, name: str) -> None:
-        # A cluster that was given must know the images, as it must know those of the charts.
-        if name in images.TEST_IMAGES and not given_cluster():
-            Node().load_image(images.archive(name))
+        if name in images.TEST_IMAGES:
+            self._cluster.load_image(images.archive(name))
         self._kubectl("apply", "--filename", str(HERE / f"{name}.yaml"))
         self._kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=300s")
         self._started.add(name)
