@@ -13,11 +13,11 @@ from tests.cluster.tools import Release, until
 DAY = date(2026, 3, 2)
 
 
-def log_lines(name: str, first: int, count: int) -> bytes:
+def log_lines(name: str, first: int, count: int, day: date = DAY) -> bytes:
     """Lines of an access log of one day, each another one: the same bytes are not loaded for two sites."""
     line = '192.0.2.{} - - [{:%d/%b/%Y}:{:02}:{:02}:{:02} +0000] "GET /{}/{} HTTP/1.1" 200 {} "-" "curl/8.0"\n'
     numbers = range(first, first + count)
-    return "".join(line.format(n % 250, DAY, n // 3600 % 24, n // 60 % 60, n % 60, name, n, n) for n in numbers).encode()
+    return "".join(line.format(n % 250, day, n // 3600 % 24, n // 60 % 60, n % 60, name, n, n) for n in numbers).encode()
 
 
 def put_log(landing: Any, key: str, first: int, count: int) -> None:
