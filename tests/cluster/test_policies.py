@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -93,9 +94,13 @@ def test_plain_http_of_trino_is_for_trino_only(visitors: dict[str, Visitor], rel
     insider = Visitor(
         release, f"insider-{component}", {f"app.kubernetes.io/{key}": value for key, value in own.items()}, release.namespace
     )
-    address = pod["status"]["podIP"]
+    # The Service, which names the port too, leads to the coordinator.
+    service = [f"{release.name}-trino.{release.namespace}.svc"] if component == "coordinator" else []
+    addresses = [pod["status"]["podIP"], *service]
     try:
-        until(lambda: insider.reaches(address, 8080), f"{address}:8080")
+        for address in addresses:
+            until(partial(insider.reaches, address, 8080), f"{address}:8080")
     finally:
         insider.remove()
-    assert not any_reaches([visitors["labelled"], visitors["stranger"]], address, 8080)
+    for address in addresses:
+        assert not any_reaches([visitors["labelled"], visitors["stranger"]], address, 8080)
