@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,6 +47,18 @@ def secrets_used(objects: Objects) -> set[tuple[str, str]]:
 def configuration(objects: Objects, name: str, file: str) -> str:
     text: str = named(objects, "ConfigMap", f"lakehouse-{name}")["data"][file]
     return text
+
+
+def rule_for(objects: Objects, kind: str, **told: str) -> dict[str, Any]:
+    """The rule by which Trino decides: the first one whose patterns all fit; a pattern of what is not told fits nothing."""
+    rules = json.loads(configuration(objects, "trino-access", "rules.json"))[kind]
+    keys = ("user", "group", "catalog", "schema", "table")
+    fitting = (
+        rule
+        for rule in rules
+        if all(key in told and re.fullmatch(pattern, told[key]) for key, pattern in rule.items() if key in keys)
+    )
+    return next(fitting)
 
 
 def placement(objects: Objects) -> None:
@@ -179,6 +192,13 @@ def catalogs(objects: Objects) -> None:
     assert "connection-password=${ENV:ORDERS_PASSWORD}" in configuration(objects, "trino-catalogs", "orders.properties")
     assert ("orders", "password") in secrets_used(objects)
     assert "query.max-run-time=1h" in configuration(objects, "trino-worker", "config.properties")
+    # What is private is so in every catalog, for analysts and for people that dashboards ask for.
+    private = [{"name": name, "allow": False} for name in ("client_ip", "visitor", "user_name", "query_text")]
+    for who in ({"group": "analyst"}, {"user": "otto"}):
+        for catalog in ("iceberg", "hive", "orders"):
+            rule = rule_for(objects, "tables", **who, catalog=catalog, table="visits")
+            assert (rule["privileges"], rule["columns"]) == (["SELECT"], private), (who, catalog)
+        assert rule_for(objects, "tables", **who, catalog="orders", table="visits_rejects")["privileges"] == []
 
 
 def users(objects: Objects) -> None:
@@ -194,6 +214,10 @@ def users(objects: Objects) -> None:
         {"original_user": "superset", "new_user": "[a-z]+"},
     ]
     assert {"user": "[a-z]+", "allow": "read-only"} in rules["catalogs"]
+    # Their own queries everybody may see and end, whatever the rules say.
+    assert rule_for(objects, "queries", user="ann", group="admin")["allow"] == ["execute", "view", "kill"]
+    for who in ({"group": "writer"}, {"group": "analyst"}, {"user": "otto"}):
+        assert rule_for(objects, "queries", **who)["allow"] == ["execute"]
     assert {"name": "email", "allow": False} in [column for rule in rules["tables"] for column in rule.get("columns", [])]
     passwords = base64.b64decode(named(objects, "Secret", "lakehouse-trino-users")["data"]["password.db"]).decode()
     assert [line.split(":")[0] for line in passwords.splitlines()] == ["ann", "bob", "load", "shutdown", "superset"]

@@ -107,6 +107,49 @@ def test_who_may_call_what(guarded: Release) -> None:
                 guarded.trino(call, user=user)
 
 
+def test_queries_are_seen_and_ended_by_who_asked_and_by_an_admin(guarded: Release) -> None:
+    asked = {user: f"SELECT 'asked by {user}'" for user in ("admin", "analyst")}
+    for user, sql in asked.items():
+        guarded.trino(sql, user=user)
+
+    def seen(user: str) -> dict[str, str]:
+        rows = guarded.trino("SELECT query, query_id FROM system.runtime.queries", user=user)
+        return {sql: query for sql, query in rows if sql in asked.values()}
+
+    queries = seen("admin")
+    assert queries.keys() == set(asked.values())
+    assert seen("analyst") == {asked["analyst"]: queries[asked["analyst"]]}
+    # Whether a query may be ended is asked before whether it still runs.
+    for user, owner, told in (
+        ("analyst", "admin", ("403", "403")),
+        ("writer", "admin", ("403", "403")),
+        ("analyst", "analyst", ("200", "204")),
+        ("admin", "analyst", ("200", "204")),
+    ):
+        address = f"--user {user}:{guarded.secret('trino-users', user)} {CURL_TLS}/v1/query/{queries[asked[owner]]}"
+        answers = tuple(status(guarded, "coordinator", f"--request {method} {address}") for method in ("GET", "DELETE"))
+        assert answers == told, (user, owner)
+
+
+def test_private_columns_are_closed_in_every_catalog(configured: Release) -> None:
+    """Also in one that was added: files that others wrote may hold such columns too."""
+    options = "external_location = 's3://warehouse/visits_of_others', format = 'PARQUET'"
+    configured.trino(
+        f"CREATE TABLE visits_of_others WITH ({options}) AS SELECT 1 AS id, '192.0.2.1' AS client_ip",
+        catalog="hive",
+        schema="default",
+    )
+    for table in ("hive.default.visits_of_others", "flat.default.visits_of_others"):
+        assert configured.trino(f"SELECT client_ip FROM {table}") == [["192.0.2.1"]]
+        assert configured.trino(f"SELECT id FROM {table}", user="analyst") == [[1]]
+        for columns in ("client_ip", "*"):
+            with pytest.raises(CommandFailedError, match="Access Denied"):
+                configured.trino(f"SELECT {columns} FROM {table}", user="analyst")
+    # What has no such column is read whole.
+    assert len(configured.trino("SELECT * FROM tpch.tiny.region", user="analyst")) == 5
+    assert configured.trino("SELECT * FROM system.runtime.queries", user="analyst")
+
+
 def test_a_writer_writes_and_does_not_administer(guarded: Release) -> None:
     guarded.trino("CREATE TABLE guarded.written (id integer)", user="writer")
     guarded.trino("INSERT INTO guarded.written VALUES (1)", user="writer")
