@@ -1,6 +1,8 @@
 """What is refused, and to whom: a test that expects a refusal also sees that the same is allowed to somebody else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -169,17 +171,68 @@ def test_a_pod_cannot_end_trino(guarded: Release, user: str) -> None:
         assert status(guarded, component, f"{end} {address}/v1/info/state") in ("401", "403")
 
 
-def test_the_dashboards_key_reads_and_does_not_write(guarded: Release) -> None:
-    keys = (guarded.secret("minio-dashboards", "access-key"), guarded.secret("minio-dashboards", "secret-key"))
-    with guarded.port_forward(f"svc/{guarded.name}-minio", 9000) as port:
-        client = s3_client(port, *keys)
-        client.list_objects_v2(Bucket="warehouse")
-        refusals: tuple[Callable[[], object], ...] = (
-            lambda: client.put_object(Bucket="warehouse", Key="x", Body=b"x"),
-            lambda: client.delete_object(Bucket="warehouse", Key="x"),
-            lambda: client.list_objects_v2(Bucket="landing"),
-            lambda: client.create_bucket(Bucket="more"),
-        )
-        for refused in refusals:
-            with pytest.raises(ClientError, match="AccessDenied"):
-                refused()
+KEY = "rights/there"
+DEEDS: dict[str, Callable[[Any, str], object]] = {
+    "list": lambda client, bucket: client.list_objects_v2(Bucket=bucket),
+    "get": lambda client, bucket: client.get_object(Bucket=bucket, Key=KEY)["Body"].read(),
+    "put": lambda client, bucket: client.put_object(Bucket=bucket, Key=KEY, Body=b"x"),
+    "delete": lambda client, bucket: client.delete_object(Bucket=bucket, Key="rights/not-there"),
+}
+NOTHING: set[str] = set()
+READ = {"list", "get"}
+WRITE = {*READ, "put", "delete"}
+RIGHTS = {
+    ("loader", "warehouse"): WRITE,
+    ("loader", "landing"): READ,
+    ("loader", "exchange"): NOTHING,
+    ("trino", "warehouse"): WRITE,
+    ("trino", "landing"): READ,
+    ("trino", "exchange"): WRITE,
+    ("dashboards", "warehouse"): READ,
+    ("dashboards", "landing"): NOTHING,
+    ("dashboards", "exchange"): NOTHING,
+    ("landing", "warehouse"): NOTHING,
+    ("landing", "landing"): WRITE,
+    ("landing", "exchange"): NOTHING,
+}
+
+
+@pytest.fixture(scope="module")
+def store(release: Release) -> Iterator[int]:
+    """A port that leads to the object store, which has an object in every bucket for as long."""
+    with release.port_forward(f"svc/{release.name}-minio", 9000) as port:
+        administrator = s3_client(port, release.secret("minio", "username"), release.secret("minio", "password"))
+        buckets = {bucket for _, bucket in RIGHTS}
+        for bucket in buckets:
+            administrator.put_object(Bucket=bucket, Key=KEY, Body=b"x")
+        yield port
+        for bucket in buckets:
+            administrator.delete_object(Bucket=bucket, Key=KEY)
+
+
+def key_of(release: Release, user: str, port: int) -> Any:
+    """A client of the object store with the keys of a user."""
+    return s3_client(port, release.secret(f"minio-{user}", "access-key"), release.secret(f"minio-{user}", "secret-key"))
+
+
+def allowed(deed: Callable[[], object]) -> bool:
+    """Whether the object store does what it is asked for."""
+    try:
+        deed()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDenied":
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("user", "bucket"), RIGHTS)
+def test_the_rights_of_a_key(release: Release, store: int, user: str, bucket: str) -> None:
+    client = key_of(release, user, store)
+    assert {name for name, deed in DEEDS.items() if allowed(partial(deed, client, bucket))} == RIGHTS[user, bucket]
+
+
+@pytest.mark.parametrize("user", sorted({user for user, _ in RIGHTS}))
+def test_no_key_makes_buckets(release: Release, store: int, user: str) -> None:
+    client = key_of(release, user, store)
+    assert not allowed(lambda: client.create_bucket(Bucket="more"))
