@@ -1,6 +1,7 @@
 """Files that others wrote, in folders inside folders, read where they are by the hive catalog."""
 
 import io
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,19 +15,24 @@ FILES = 3
 ROWS = 10
 
 
-def put(landing: Any, key: str, first: int) -> None:
-    """Write a Parquet file of ROWS rows into the landing bucket."""
+def put(landing: Any, key: str, table: pa.Table) -> None:
+    """Write a Parquet file into the landing bucket."""
     content = io.BytesIO()
-    pq.write_table(pa.table({"id": pa.array(range(first, first + ROWS), pa.int64())}), content)
+    pq.write_table(table, content)
     landing.put_object(Bucket="landing", Key=key, Body=content.getvalue())
+
+
+def numbers(first: int) -> pa.Table:
+    """ROWS rows."""
+    return pa.table({"id": pa.array(range(first, first + ROWS), pa.int64())})
 
 
 @pytest.mark.parametrize("folder", ["2026-11-0{}", "date=2026-11-0{}"])
 def test_folders_inside_folders(configured: Release, landing: Any, folder: str) -> None:
     name = "hive_style" if "=" in folder else "plain_folders"
     for number in range(FILES):
-        put(landing, f"{name}/{folder.format(number + 1)}/part.parquet", number * ROWS)
-    put(landing, f"{name}/top.parquet", FILES * ROWS)
+        put(landing, f"{name}/{folder.format(number + 1)}/part.parquet", numbers(number * ROWS))
+    put(landing, f"{name}/top.parquet", numbers(FILES * ROWS))
     configured.trino(
         f"CREATE TABLE {name} (id bigint) WITH (external_location = 's3://landing/{name}', format = 'PARQUET')",
         catalog="hive",
@@ -39,3 +45,17 @@ def test_folders_inside_folders(configured: Release, landing: Any, folder: str) 
     assert configured.trino(count, catalog="flat", schema="default") == [[ROWS, ROWS]]
     paths = configured.trino(f'SELECT DISTINCT "$path" FROM {name}', catalog="hive", schema="default")
     assert len(paths) == FILES + 1
+
+
+def test_timestamps_keep_their_microseconds(configured: Release, landing: Any) -> None:
+    """Asked for in the hive catalog, or in the iceberg catalog, which leads to it as well as the other way round."""
+    moments = [datetime(2026, 11, 1, 12, 34, 56, 123456), datetime(1969, 12, 31, 23, 59, 59, 999999)]
+    put(landing, "moments/part.parquet", pa.table({"moment": pa.array(moments, pa.timestamp("us"))}))
+    configured.trino(
+        "CREATE TABLE moments (moment timestamp(6)) WITH (external_location = 's3://landing/moments', format = 'PARQUET')",
+        catalog="hive",
+        schema="default",
+    )
+    for catalog in ("hive", "iceberg"):
+        rows = configured.trino("SELECT moment FROM moments ORDER BY moment DESC", catalog=catalog, schema="default")
+        assert rows == [[moment] for moment in moments], catalog
