@@ -179,13 +179,15 @@ def workers(objects: Objects) -> None:
     heap = 8192 - 8192 * 20 // 100
     assert f"-Xmx{heap}M" in configuration(objects, "trino-worker", "jvm.config")
     assert f"query.max-memory-per-node={heap // 2}MB" in configuration(objects, "trino-worker", "config.properties")
-    # On all workers together one query may use as much as on each: nothing depends on how many there are.
-    assert f"query.max-memory={heap * 1000 // 2}MB" in configuration(objects, "trino-coordinator", "config.properties")
+    assert f"query.max-memory={heap // 2 * 3}MB" in configuration(objects, "trino-coordinator", "config.properties").splitlines()
 
 
 def no_workers(objects: Objects) -> None:
     assert named(objects, "Deployment", "lakehouse-trino-worker")["spec"]["replicas"] == 0
-    assert "node-scheduler.include-coordinator=true" in configuration(objects, "trino-coordinator", "config.properties")
+    configured = configuration(objects, "trino-coordinator", "config.properties").splitlines()
+    assert "node-scheduler.include-coordinator=true" in configured
+    [limit] = [line.partition("=")[2] for line in configured if line.startswith("query.max-memory-per-node=")]
+    assert f"query.max-memory={limit}" in configured
 
 
 def catalogs(objects: Objects) -> None:
