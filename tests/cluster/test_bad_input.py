@@ -1,5 +1,7 @@
 """What is given wrongly is told in one sentence: by helm before anything is installed, or else by the pod."""
 
+import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -50,10 +52,10 @@ def test_memory_that_is_not_enough(wrong: Release) -> None:
     assert wrong.objects("pods") == []
 
 
-def last_words(release: Release, component: str) -> str:
-    """Why containers of a component ended, as `kubectl describe pod` shows it; empty as long as none did."""
+def last_words(release: Release, selector: str) -> str:
+    """Why containers of some pods ended, as `kubectl describe pod` shows it; empty as long as none did."""
     words = []
-    for pod in release.objects("pods", f"app.kubernetes.io/component={component}"):
+    for pod in release.objects("pods", selector):
         for status in (*pod["status"].get("initContainerStatuses", []), *pod["status"].get("containerStatuses", [])):
             ended = status["state"].get("terminated") or status["lastState"].get("terminated") or {}
             words.append(ended.get("message", "") if ended.get("exitCode") else "")
@@ -68,7 +70,7 @@ def test_a_database_that_is_not_there(wrong: Release, request: pytest.FixtureReq
     # It takes a minute until somebody complains: the lakehouse of the other tests is installed meanwhile.
     request.getfixturevalue("release")
     try:
-        said = until(lambda: last_words(wrong, "server"), "the metastore's complaint")
+        said = until(lambda: last_words(wrong, "app.kubernetes.io/component=server"), "the metastore's complaint")
         assert said == (
             "metastore: nothing takes connections at nowhere.example.org:5432: set database.host and database.port to your "
             "PostgreSQL, or look why it is down"
@@ -87,3 +89,18 @@ def test_a_catalog_with_a_typing_error(wrong: Release) -> None:
         until(lambda: "Configuration property 'tpch.splits-per-nod' was not used" in wrong.kubectl(*log), "Trino's complaint")
     finally:
         uninstall(wrong)
+
+
+def test_an_object_store_that_is_not_there(configured: Release) -> None:
+    source = f"--from=cronjob/{configured.name}-loader-web"
+    job = json.loads(configured.kubectl("create", "job", "wrong-endpoint", source, "--dry-run=client", "--output=json"))
+    job["spec"]["backoffLimit"] = 0
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    [endpoint] = [entry for entry in container["env"] if entry["name"] == "LAKEHOUSE_S3_ENDPOINT"]
+    endpoint["value"] = "http://nowhere.example.org:9000"
+    configured.kubectl("create", "--filename=-", text=json.dumps(job))
+    try:
+        said = until(lambda: last_words(configured, "job-name=wrong-endpoint"), "the load's complaint")
+        assert re.fullmatch(r"lakehouse: s3://\S+: the S3 endpoint cannot be reached: check s3\.endpoint \(.*nowhere.*\)", said)
+    finally:
+        configured.kubectl("delete", "job", "wrong-endpoint")
