@@ -42,6 +42,8 @@ def release(cluster: Cluster, package: Path) -> Iterator[Release]:
     cluster.helm("install", installed.name, str(package), "--namespace", installed.namespace)
     until(lambda: all_ready(installed), "all pods ready")
     print(f"\ninstalled and ready after {time.monotonic() - start:.0f} s")
+    # Before any value is given; TableTests do it again, when the day is there already and is not loaded a second time.
+    cluster.helm("test", installed.name, "--namespace", installed.namespace)
     yield installed
     if given_cluster():  # any other one ends with all that is in it
         remove(installed)
