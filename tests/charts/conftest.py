@@ -19,16 +19,20 @@ NAME = "lakehouse"
 
 
 class Helm:
-    """Helm, and a copy of the charts in which `helm dependency update` has been run.
+    """Helm, and a copy of the charts in which `helm dependency update` is run.
 
     Args:
         binary: the program.
-        charts: folder of the charts.
+        folder: folder of the copy.
         scratch: folder for values.
     """
 
-    def __init__(self, binary: Path | str, charts: Path, scratch: Path) -> None:
-        self.binary, self.charts, self.scratch = str(binary), charts, scratch
+    def __init__(self, binary: Path | str, folder: Path, scratch: Path) -> None:
+        self.binary, self.charts, self.scratch = str(binary), folder, scratch
+        # The whole takes in the others as they are then.
+        for chart in sorted(charts(folder), key=lambda chart: chart.name == NAME):
+            done = self.run("dependency", "update", "--skip-refresh", str(chart))
+            assert done.returncode == 0, done.stderr
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run helm, whatever comes of it."""
@@ -59,16 +63,14 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """Helm with the charts of this folder."""
     binary = shutil.which("helm") or built(HELM)
     folder = tmp_path_factory.mktemp("charts")
-    # What a developer's own `helm dependency update` left here is of an older state.
-    shutil.copytree(PROJECT / "helm", folder / "helm", symlinks=True, ignore=shutil.ignore_patterns("charts", "Chart.lock"))
+    return Helm(binary, copied(folder), tmp_path_factory.mktemp("values"))
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the charts, without what a developer's own `helm dependency update` left there: that is of an older state."""
+    ignored = shutil.ignore_patterns("charts", "Chart.lock")
     shutil.copytree(PROJECT / "trino-catalogs", folder / "trino-catalogs")
-    made = Helm(binary, folder / "helm", tmp_path_factory.mktemp("values"))
-    for chart in sorted(
-        charts(made.charts), key=lambda chart: chart.name == NAME
-    ):  # the whole takes in the others as they are then
-        done = made.run("dependency", "update", "--skip-refresh", str(chart))
-        assert done.returncode == 0, done.stderr
-    return made
+    return shutil.copytree(PROJECT / "helm", folder / "helm", symlinks=True, ignore=ignored)
 
 
 def built(wanted: Program) -> Path:

@@ -1,4 +1,4 @@
-{{/* The pod of a load. Arguments: root, name, arguments (list); optional: command, namespace, restartPolicy, trinoUser. */}}
+{{/* The pod of a load. Arguments: root, name, arguments (list); optional: command, namespace, restartPolicy, spread, trinoUser. */}}
 {{- define "loader.pod" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
@@ -16,12 +16,16 @@ metadata:
     {{- with $values.pod.labels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- with $values.pod.annotations }}
   annotations:
+    checksum/settings: {{ $values.settings | sha256sum }}
+    {{- with $values.pod.annotations }}
     {{- toYaml . | nindent 4 }}
-  {{- end }}
+    {{- end }}
 spec:
   {{- include "common.pod" (dict "root" $root "pod" $values.pod) | nindent 2 }}
+  {{- if .spread }}
+  {{- include "common.spread" (dict "root" $root "component" .name) | nindent 2 }}
+  {{- end }}
   restartPolicy: {{ .restartPolicy | default "Never" }}
   containers:
     - name: lakehouse
@@ -34,8 +38,9 @@ spec:
       command:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+      # Kubernetes takes $(NAME) for a variable: an argument is what it is.
       args:
-        {{- toYaml .arguments | nindent 8 }}
+        {{- toYaml .arguments | replace "$" "$$" | nindent 8 }}
       env:
         - name: HOME
           value: /tmp

@@ -3,6 +3,7 @@
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
 {{- $labels := dict "root" $root "component" .component -}}
+{{- $users := and (eq .component "prepare") $values.auth.users -}}
 metadata:
   labels:
     {{- include "common.labels" $labels | nindent 4 }}
@@ -11,9 +12,14 @@ metadata:
     {{- with $values.pod.labels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- with $values.pod.annotations }}
+  {{- if or $users $values.pod.annotations }}
   annotations:
+    {{- if $users }}
+    checksum/users: {{ include (print $root.Template.BasePath "/users.yaml") $root | sha256sum }}
+    {{- end }}
+    {{- with $values.pod.annotations }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
 spec:
   {{- include "common.pod" (dict "root" $root "pod" $values.pod) | nindent 2 }}
@@ -46,7 +52,7 @@ spec:
         secretName: {{ tpl $values.trino.authoritySecret $root }}
         items:
           - {key: ca.crt, path: ca.crt}
-    {{- if and (eq .component "prepare") $values.auth.users }}
+    {{- if $users }}
     - name: users
       projected:
         sources:
