@@ -99,3 +99,18 @@ def pods(objects: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """All pods by the name of what makes them."""
     kinds = ("CronJob", "Deployment", "Job", "Pod", "StatefulSet")
     return {item["metadata"]["name"]: pod_of(item) for item in of_kind(objects, *kinds)}
+
+
+def secrets_used(objects: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Name and key of every Secret that a pod reads; no key where it reads all of them."""
+    used = set()
+    for pod in pods(objects).values():
+        for container in (*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]):
+            references = [entry["valueFrom"].get("secretKeyRef") for entry in container.get("env", []) if "valueFrom" in entry]
+            used |= {(reference["name"], reference["key"]) for reference in references if reference}
+        volumes = pod["spec"].get("volumes", [])
+        sources = [source for volume in volumes for source in volume.get("projected", {}).get("sources", [])]
+        for secret in [entry["secret"] for entry in (*volumes, *sources) if "secret" in entry]:
+            name = secret.get("secretName") or secret["name"]
+            used |= {(name, item["key"]) for item in secret.get("items", [])} or {(name, "")}
+    return used

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.conftest import VALUES, Helm, of_kind, pods
+from tests.charts.conftest import VALUES, Helm, of_kind, pods, secrets_used
 
 Objects = list[dict[str, Any]]
 
@@ -27,21 +27,6 @@ def named(objects: Objects, kind: str, name: str) -> dict[str, Any]:
 
 def names(objects: Objects, kind: str) -> set[str]:
     return {item["metadata"]["name"] for item in of_kind(objects, kind)}
-
-
-def secrets_used(objects: Objects) -> set[tuple[str, str]]:
-    """Name and key of every Secret that a pod reads."""
-    used = set()
-    for pod in pods(objects).values():
-        for container in (*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]):
-            references = [entry["valueFrom"].get("secretKeyRef") for entry in container.get("env", []) if "valueFrom" in entry]
-            used |= {(reference["name"], reference["key"]) for reference in references if reference}
-        volumes = pod["spec"].get("volumes", [])
-        sources = [source for volume in volumes for source in volume.get("projected", {}).get("sources", [])]
-        for secret in [entry["secret"] for entry in (*volumes, *sources) if "secret" in entry]:
-            name = secret.get("secretName") or secret["name"]
-            used |= {(name, item["key"]) for item in secret.get("items", [])} or {(name, "")}
-    return used
 
 
 def configuration(objects: Objects, name: str, file: str) -> str:
@@ -126,7 +111,8 @@ def existing_secrets(objects: Objects) -> None:
 
 def tls_given(objects: Objects) -> None:
     assert "lakehouse-trino-tls" not in names(objects, "Secret")
-    assert {("trino-certificate", key) for key in ("cert.pem", "key.pem", "chain.pem")} <= secrets_used(objects)
+    wanted = {("trino-certificate", key) for key in ("cert.pem", "key.pem", "chain.pem")}
+    assert {(name, key) for name, key in secrets_used(objects) if name == "trino-certificate"} == wanted
 
 
 def tls_cert_manager(objects: Objects) -> None:

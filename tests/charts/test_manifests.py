@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.charts.conftest import NAME, VALUES, Helm, of_kind, pod_of, pods
+from tests.charts.conftest import NAME, PROJECT, VALUES, Helm, of_kind, pod_of, pods, secrets_used
 
-FILES = [None, *sorted(VALUES.glob("*.yaml"))]
+FILES = [None, *sorted(VALUES.glob("*.yaml")), *sorted((PROJECT / "helm" / "lakehouse" / "examples").glob("*.yaml"))]
 
 
-@pytest.fixture(scope="module", params=FILES, ids=lambda file: file.stem if file else "no-values")
-def objects(helm: Helm, request: pytest.FixtureRequest) -> list[dict[str, Any]]:
-    return helm.rendered(values=request.param)
+@pytest.fixture(scope="module", params=FILES, ids=lambda file: f"{file.parent.name}/{file.stem}" if file else "no-values")
+def file(request: pytest.FixtureRequest) -> Path | None:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def objects(helm: Helm, file: Path | None) -> list[dict[str, Any]]:
+    return helm.rendered(values=file)
 
 
 def test_pods_satisfy_pod_security_restricted(objects: list[dict[str, Any]]) -> None:
@@ -75,6 +81,20 @@ def test_secret_values_are_in_secrets_only(objects: list[dict[str, Any]]) -> Non
     elsewhere = json.dumps([item for item in objects if item["kind"] != "Secret"])
     assert secrets
     assert not [secret for secret in secrets if secret in elsewhere]
+
+
+def texts(values: Any) -> set[str]:
+    """All that a values file says."""
+    if isinstance(values, dict | list):
+        return {text for value in (values.values() if isinstance(values, dict) else values) for text in texts(value)}
+    return {str(values)}
+
+
+def test_no_pod_waits_for_a_secret_that_nobody_makes(objects: list[dict[str, Any]], file: Path | None) -> None:
+    made = {(item["metadata"]["name"], key) for item in of_kind(objects, "Secret") for key in (*item["data"], "")}
+    by_cert_manager = {item["spec"]["secretName"] for item in of_kind(objects, "Certificate")}
+    given = by_cert_manager | texts(yaml.safe_load(file.read_text(encoding="utf-8")) if file else None)
+    assert {(name, key) for name, key in secrets_used(objects) - made if name not in given} == set()
 
 
 def test_nobody_comes_in_uninvited(helm: Helm) -> None:
@@ -188,7 +208,7 @@ def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[
         ),
         ({"trino": {"enabled": False}}, "trino.enabled is false, and loader.views asks it: set loader.views.enabled to false"),
         (
-            {"trino": {"enabled": False}, "loader": {"views": {"enabled": False}}},
+            {"trino": {"enabled": False}, "loader": {"views": {"enabled": False}, "test": {"enabled": False}}},
             "trino.enabled is false, and superset asks it: set superset.enabled to false",
         ),
         (
@@ -196,6 +216,31 @@ def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[
             "superset finds no password of its user superset: set superset.trino.existingSecret to a Secret with it",
         ),
         ({"trino": {"auth": {"users": {"writer": None}}}}, "trino.auth.users has no user writer, by whom loader.views asks"),
+        ({"trino": {"auth": {"users": {"analyst": None}}}}, "trino.auth.users has no user analyst, by whom loader.test asks"),
+        (
+            {"trino": {"enabled": False}, "loader": {"views": {"enabled": False}}},
+            "trino.enabled is false, and loader.test asks it: set loader.test.enabled to false, or loader.trino.server",
+        ),
+        (
+            {"trino": {"enabled": False}, "loader": {"trino": {"server": "https://trino.example.org"}}},
+            "loader.trino.usersSecret still names a Secret that it makes: set it to one with the password of writer",
+        ),
+        (
+            {
+                "trino": {"enabled": False},
+                "loader": {"trino": {"server": "https://trino.example.org", "usersSecret": "x"}},
+            },
+            "loader.trino.authoritySecret still names a Secret that it makes: set it to one with the certificate",
+        ),
+        (
+            {"trino": {"tls": {"existingSecret": "x"}}},
+            "loader.trino.authoritySecret still names the one that is made without it: set it to a Secret with",
+        ),
+        (
+            {"trino": {"tls": {"existingSecret": "x"}}, "loader": {"trino": {"authoritySecret": "x"}}},
+            "superset.trino.authoritySecret still names the one that is made without it: set it to a Secret with the "
+            'certificate of your authority, such as "x"',
+        ),
         ({"superset": {"replicas": 2}}, "superset: replicas is 2, and cache.redis.url is empty"),
         (
             {"loader": {"backfills": {"x": {"dataset": "d", "input": "s3://a/b", "from": "2024-01-01", "to": "2024-01-02"}}}},

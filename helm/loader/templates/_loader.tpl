@@ -118,7 +118,7 @@ spec:
       secret:
         secretName: {{ tpl $values.trino.authoritySecret $root }}
         items:
-          - {key: ca.crt, path: ca.crt}
+          - {key: {{ $values.trino.authoritySecretKeys.authority }}, path: ca.crt}
     {{- end }}
     {{- if $values.s3.authoritySecret }}
     {{- include "common.authority.volume" $root | nindent 4 }}

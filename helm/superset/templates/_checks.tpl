@@ -21,6 +21,7 @@
 {{- end }}
 {{- with .Values.trino }}
 {{- include "common.demandSecret" (dict "root" $ "value" "trino.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}
+{{- include "common.demandSecret" (dict "root" $ "value" "trino.authoritySecret" "name" .authoritySecret "keys" (values .authoritySecretKeys)) }}
 {{- end }}
 {{- with .Values.cache.redis }}
 {{- include "common.demandSecret" (dict "root" $ "value" "cache.redis.existingSecret" "name" .existingSecret "keys" (values .existingSecretKeys)) }}

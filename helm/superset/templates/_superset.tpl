@@ -51,7 +51,7 @@ spec:
       secret:
         secretName: {{ tpl $values.trino.authoritySecret $root }}
         items:
-          - {key: ca.crt, path: ca.crt}
+          - {key: {{ $values.trino.authoritySecretKeys.authority }}, path: ca.crt}
     {{- if $users }}
     - name: users
       projected:
