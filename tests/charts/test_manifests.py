@@ -53,6 +53,9 @@ def test_servers_are_probed_and_drained_one_by_one(objects: list[dict[str, Any]]
         pod = pod_of(server)
         for container in pod["spec"]["containers"]:
             assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), server["metadata"]["name"]
+            # Where a start is cut short, it only begins anew.
+            startup = container["startupProbe"]
+            assert startup["periodSeconds"] * startup["failureThreshold"] >= 600, server["metadata"]["name"]
             # An open port proves nothing.
             assert "tcpSocket" not in container["readinessProbe"], server["metadata"]["name"]
         selected = [

@@ -44,7 +44,10 @@ spec:
   policyTypes: [Ingress]
 {{- end -}}
 
-{{/* A pod that may be drained only when another one is there. Arguments: root, component, name. */}}
+{{/*
+Of several pods only one may be drained at a time. A single one may be drained as well: it could not be otherwise, and starts elsewhere.
+Arguments: root, component, name.
+*/}}
 {{- define "common.disruptionBudget" -}}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
