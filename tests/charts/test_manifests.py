@@ -197,8 +197,13 @@ def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[
                 "postgresql": {"enabled": False},
                 "metastore": {"enabled": False},
                 "trino": {"metastore": {"uri": "thrift://x:9083"}},
+                "loader": {"catalog": {"uri": "thrift://x:9083"}},
             },
             "postgresql.enabled is false, and superset.database.host still names it",
+        ),
+        (
+            {"metastore": {"enabled": False}, "trino": {"metastore": {"uri": "thrift://x:9083"}}},
+            "metastore.enabled is false, and loader.catalog.uri still names it",
         ),
         ({"postgresql": {"databases": ["metastore"]}}, 'postgresql.databases does not name "superset"'),
         (
