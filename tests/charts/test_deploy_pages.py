@@ -27,6 +27,14 @@ def test_the_values_of_a_page(helm: Helm, tmp_path: Path, text: str) -> None:
     assert helm.rendered(values=tmp_path / "values.yaml")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_charts_are_put_together_before_they_are_installed(page: Path) -> None:
+    """helm takes the copies of the parts that it finds, however old they are."""
+    text = page.read_text(encoding="utf-8")
+    if re.search(r"helm (install|upgrade) lakehouse helm/lakehouse", text):
+        assert "helm dependency update" in text or "](index.md#with-helm)" in text
+
+
 def test_the_memory_that_follows(helm: Helm) -> None:
     page = (PROJECT / "docs" / "deploy" / "production.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
