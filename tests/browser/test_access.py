@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from lakehouse.datasets import get_dataset
 from tests.browser.conftest import Dashboards
-from tests.browser.forged import FORGED, OTHER, SITE, assert_only_own_rows
+from tests.browser.forged import FORGED, OTHER, SITE, assert_only_own_rows, sql
 from tests.browser.pages import browser_page, log_in, number, open_dashboard, problems, tile
 from tests.browser.test_dashboards import CHARTS, FIRST_DAY
 from tests.support.superset import Api, rows
@@ -53,6 +54,16 @@ def test_a_viewer_of_a_site_without_rows_sees_nothing(dashboards: Dashboards, da
 @pytest.mark.parametrize("forged", FORGED)
 def test_a_forged_question_shows_no_row_of_another_site(admin: Api, viewer: Api, datasets: dict[str, int], forged: str) -> None:
     assert_only_own_rows(admin, viewer, datasets["access_logs_traffic"], forged)
+
+
+def test_a_viewer_can_ask_for_no_private_column(viewer: Api, datasets: dict[str, int]) -> None:
+    for name in ("access_logs", "api_logs"):
+        private = [column.name for column in get_dataset(name, Path("none")).columns if column.private]
+        assert private
+        for dataset in (datasets[found] for found in datasets if found.startswith(f"{name}_")):
+            assert rows(viewer.ask(dataset, columns=[sql("site", "known")]))
+            for column in private:
+                assert rows(viewer.ask(dataset, columns=[sql(column, "private")])) == [], (dataset, column)
 
 
 def test_a_viewer_reaches_neither_sql_nor_what_others_may_change(

@@ -82,6 +82,13 @@ class TestViews:
             ("subclass", "9900Z"): 100, ("subclass", None): 100,
         }  # fmt: skip
 
+    def test_requests_are_without_what_was_sent(self, database: duckdb.DuckDBPyConnection) -> None:
+        relation = database.sql("SELECT * FROM api_logs_requests")
+        assert relation.columns == [
+            "date", "site", "ts", "endpoint", "query_type", "code", "label", "probability", "confidence", "status",
+        ]  # fmt: skip
+        assert relation.count("*").fetchone() == (600,)
+
     def test_last_20_days(self, database: duckdb.DuckDBPyConnection) -> None:
         found = database.sql("SELECT min(date), max(date), count(*) FROM api_logs_last_20_days").fetchone()
         assert found == (date(2024, 1, 6), date(2024, 1, 25), 480)

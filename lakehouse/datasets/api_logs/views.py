@@ -164,6 +164,16 @@ VIEWS = (
     ),
     coverage_view("api_logs", "requests"),
     View(
+        "api_logs_requests",
+        "The requests themselves with the best proposal of each, and without what was sent.",
+        """
+        SELECT date, site, ts, endpoint, query_type, code, label, probability, confidence, status
+        FROM api_logs
+        """,
+        needs=("api_logs",),
+        portable=True,
+    ),
+    View(
         "api_logs_last_20_days",
         "Every column of the requests of the last 20 days that have any.",
         """
