@@ -2,8 +2,7 @@
 
 Every connection has views of its own over one empty database in memory. What they show comes from the files that the lakehouse
 publishes with each commit (`current.json`, `views.json`), so no database is shared with a load, and nothing waits for one. It
-only reads: DuckDB is told which folder it may open, its configuration is locked, and statements other than SELECT are refused
-by DuckDB's own parser.
+only reads: DuckDB is told which folder it may open, its configuration is locked, and `statements` lets through what it is asked.
 
 The folder may be an address of S3, and need hold no tables: `read_parquet` works below it. Credentials come from the standard
 chain (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html), anew for each connection, because session
@@ -26,6 +25,7 @@ import pyarrow as pa
 from duckdb_engine import ConnectionWrapper, CursorWrapper, Dialect
 from sqlalchemy.dialects import registry
 from sqlalchemy.pool import NullPool
+from statements import check
 
 FORMAT_VERSION = 1
 MEMORY_LIMIT = "2GB"
@@ -109,7 +109,7 @@ class Databases:
             if database is None or not _works(database):
                 database = self._made[folder] = _database(folder)
             if secret:
-                database.execute(secret)
+                database.execute(*secret)
             return database.cursor()
 
 
@@ -169,8 +169,11 @@ def weighted_percentile(values: pa.ChunkedArray, weights: pa.ChunkedArray, share
     return pa.array(found, pa.float64())
 
 
-def _secret() -> str:
-    """The statement that tells DuckDB where S3 is, and the credentials of this moment; none for buckets that anybody may read."""
+def _secret() -> tuple[str, list[str]]:
+    """The statement that tells DuckDB where S3 is, and the credentials of this moment; none for buckets that anybody may read.
+
+    They are values of parameters, so that no log of statements would show them.
+    """
     session = botocore.session.Session()
     try:
         found = session.get_credentials()
@@ -190,18 +193,9 @@ def _secret() -> str:
             "USE_SSL": "false" if scheme == "http" else "true",
             "URL_STYLE": "vhost" if virtual else "path",
         }
-    listed = ", ".join(f"{name} {_quoted(value)}" for name, value in options.items() if value)
-    return f"CREATE OR REPLACE SECRET s3 (TYPE s3, {listed})"
-
-
-def check(statement: str) -> None:
-    """Refuse what is no SELECT: DuckDB would let COPY write even into the folder that it may read.
-
-    Raises:
-        duckdb.PermissionException: says so.
-    """
-    if any(part.type != duckdb.StatementType.SELECT for part in duckdb.extract_statements(statement)):
-        raise duckdb.PermissionException("the lakehouse is read-only here: write a single SELECT")
+    given = {name: value for name, value in options.items() if value}
+    listed = ", ".join(f"{name} ?" for name in given)
+    return f"CREATE OR REPLACE SECRET s3 (TYPE s3, {listed})", list(given.values())
 
 
 DATABASES = Databases()
@@ -213,9 +207,10 @@ class ReadingCursor(CursorWrapper):
     def __init__(self, connection: duckdb.DuckDBPyConnection, wrapper: "ReadingConnection"):
         super().__init__(connection, wrapper)
         self._raw, self._lakehouse, self._made = connection, wrapper.lakehouse, wrapper.made
+        self._functions = wrapper.functions
 
     def execute(self, statement: str, parameters: Any = None, context: Any = None) -> None:
-        check(statement)
+        check(self._raw, statement, self._functions)
         for name, sql in self._lakehouse.asked_for(statement).items():
             if name not in self._made:
                 self._raw.execute(f'CREATE TEMPORARY VIEW "{name}" AS {sql}')
@@ -232,6 +227,7 @@ class ReadingConnection(ConnectionWrapper):
     def __init__(self, folder: str):
         self._raw = DATABASES.connect(folder)
         self.lakehouse, self.made = Lakehouse(self._raw, folder), set[str]()
+        self.functions = frozenset({"weighted_percentile"})
         super().__init__(self._raw)
 
     def cursor(self) -> ReadingCursor:

@@ -115,6 +115,19 @@ def test_an_analyst_asks_in_sql_lab_and_cannot_leave_the_lakehouse(dashboards: D
     for statement in ("SELECT * FROM read_text('/etc/passwd')", f"COPY (SELECT 1) TO '{dashboards.tables}/x.csv'"):
         assert ask(statement).status_code != 200, statement
     assert not (dashboards.tables / "x.csv").exists()
+    log, profile = dashboards.tables / "evil", dashboards.tables / "_lakehouse" / "access_logs" / "current.json"
+    before = profile.read_bytes()
+    for name, statement in {
+        "enable_logging": f"FROM enable_logging('QueryLog', storage='file', storage_path='{log}')",
+        "enable_profiling": f"SELECT (FROM system.main.enable_profiling(format='json', save_location='{profile}'))",
+        "query": f"SELECT * FROM query('FROM enable_' || 'logging(storage=''file'', storage_path=''{log}'')')",
+        "write_log": "SELECT list_transform([1], lambda x: write_log('x'))",
+        "duckdb_logs": "WITH logs AS (SELECT message FROM duckdb_logs()) SELECT * FROM logs",
+        "duckdb_secrets": "SELECT * FROM duckdb_secrets()",
+    }.items():
+        assert f"there is no {name} here that a SELECT may call" in ask(statement).text, statement
+    assert ask("SELECT 42 AS n").json()["data"] == [{"n": 42}]
+    assert profile.read_bytes() == before and not log.exists()
 
 
 def test_a_dashboard_of_a_viewer(dashboards: Dashboards, tmp_path: Path) -> None:

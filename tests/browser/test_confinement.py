@@ -35,11 +35,95 @@ STATEMENTS = (
     "PRAGMA enable_profiling='json'",
     "PRAGMA profiling_output='{tables}/x.json'",
     "CALL enable_logging(storage='file', storage_path='{tables}/x')",
+    *(
+        form.replace("{call}", call)
+        for call in (
+            "enable_logging('QueryLog', storage='file', storage_path='{tables}/evil')",
+            "enable_profiling(format='json', save_location='{tables}/_lakehouse/access_logs/current.json')",
+        )
+        for form in (
+            "FROM {call}",
+            "SELECT * FROM system.main.{call}",
+            "WITH a AS (FROM {call}) FROM a",
+            "SELECT (FROM {call})",
+            "SELECT 1 WHERE 1 IN (FROM {call})",
+            "FROM range(1), LATERAL (FROM {call})",
+            "SELECT 1 UNION ALL BY NAME FROM {call}",
+            "SUMMARIZE FROM {call}",
+            "SELECT 1 LIMIT (SELECT count(*) FROM {call})",
+            "SELECT 1; FROM {call}",
+            "CALL {call}",
+            "EXPLAIN ANALYZE FROM {call}",
+        )
+    ),
+    "FROM main.\"Enable_Logging\"(storage='file', storage_path='{tables}/evil')",
+    "FROM query('FROM enable_' || 'logging(storage=''file'', storage_path=''{tables}/evil'')')",
+    "FROM query_table('duckdb_logs')",
+    "FROM histogram('duckdb_logs', message)",
+    "FROM json_execute_serialized_sql(json_serialize_sql('FROM enable_logging()'))",
+    "SELECT json_serialize_plan('FROM enable_logging()')",
+    "PRAGMA json_execute_serialized_sql('{}')",
+    "IMPORT DATABASE '/etc'",
+    "FROM disable_logging()",
+    "FROM truncate_duckdb_logs()",
+    "FROM checkpoint()",
+    "FROM force_checkpoint()",
+    *(
+        form.replace("{call}", "write_log('x')")
+        for form in (
+            "SELECT {call}",
+            "SELECT system.main.\"WRITE_LOG\"('x')",
+            "SELECT x.write_log() FROM (SELECT 'x' AS x)",
+            "SELECT count(*) FILTER ({call} IS NULL)",
+            "SELECT row_number() OVER (ORDER BY {call})",
+            "SELECT [{call} FOR x IN [1]]",
+            "SELECT list_transform([1], lambda x: {call})",
+            "SELECT ('x').write_log()",
+            "SELECT * REPLACE ({call} AS range) FROM range(1)",
+            "SELECT 1 GROUP BY {call}",
+            "SELECT 1 ORDER BY {call}",
+            "VALUES ({call})",
+            "FROM (PIVOT (SELECT 1 AS a, 2 AS b) ON a IN (1) USING max({call}))",
+            "SELECT CASE WHEN true THEN {call} END",
+            "SELECT CAST({call} AS varchar)",
+            "FROM range(1) a ASOF JOIN range(1) b ON a.range >= b.range AND {call} IS NULL",
+        )
+    ),
+    "SELECT sleep_ms(1)",
+    "SELECT pg_sleep(1)",
+    "SELECT getenv('HOME')",
+    "FROM duckdb_secrets()",
+    "FROM which_secret('s3://bucket/x', 's3')",
+    "SELECT message FROM duckdb_logs()",
+    'SELECT message FROM "DUCKDB_LOGS"',
+    "DESCRIBE main.duckdb_logs",
+    "FROM duckdb_logs_parsed('QueryLog')",
+    "FROM duckdb_log_contexts()",
+    "FROM duckdb_settings()",
+    "FROM read_duckdb('{tables}/x.duckdb')",
     "CREATE TABLE access_logs AS SELECT 1",
     "CREATE OR REPLACE VIEW access_logs AS SELECT 1",
     "DELETE FROM access_logs",
     "SELECT * FROM 'https://example.invalid/x.parquet'",
     "SELECT * FROM 's3://bucket/x.parquet'",
+)
+ANSWERED = (
+    "SHOW TABLES",
+    "DESCRIBE SELECT site, count(*) FROM access_logs_traffic GROUP BY ALL",
+    "SUMMARIZE SELECT hits FROM access_logs_traffic",
+    "WITH days AS (SELECT DISTINCT day FROM access_logs_traffic) SELECT count(*) FROM days, LATERAL (SELECT 1)",
+    "FROM (PIVOT (SELECT site, hits FROM access_logs_traffic) ON site IN ('rennes', 'paris') USING sum(hits))",
+    "SELECT site, sum(hits), grouping(site) FROM access_logs_traffic GROUP BY ROLLUP (site)",
+    "SELECT site, row_number() OVER (PARTITION BY date_trunc('month', day) ORDER BY hits) FROM access_logs_traffic LIMIT 1",
+    "SELECT [x + 1 FOR x IN range(3) IF x > 1], list_transform([1], lambda x: x), {'a': 1}.a, ('a').upper(), random() < 1",
+    "SELECT quantile_cont(hits, 0.9), string_agg(site, ','), histogram(hits), mode(site) FROM access_logs_traffic",
+    "SELECT coalesce(NULL, 1), nullif(1, 2), 'a' ILIKE '%A', now() - INTERVAL 1 DAY, extract(year FROM current_date)",
+    "SELECT count(*) FROM '{tables}/access_logs/data/**/*.parquet'",
+    "SELECT count(*) FROM read_parquet('{tables}/access_logs/data/**/*.parquet', hive_partitioning = true)",
+    "SELECT count(*) FROM glob('{tables}/*')",
+    "SELECT column_name FROM duckdb_columns() WHERE table_name = 'access_logs_traffic'",
+    "SELECT relname FROM pg_catalog.pg_class WHERE pg_catalog.pg_table_is_visible(oid)",
+    "FROM generate_series(1, 3), unnest([1])",
 )
 PROGRAM = """
 import json, sys
@@ -86,6 +170,12 @@ def test_statements_that_would_leave_the_lakehouse(dashboards: Dashboards) -> No
     done = [(statement, answer) for statement, (state, answer) in zip(statements, answers, strict=True) if state == "done"]
     assert done == []
     assert files(dashboards.tables) == before
+
+
+def test_what_computes_and_reads_is_answered(dashboards: Dashboards) -> None:
+    statements = [statement.replace("{tables}", str(dashboards.tables)) for statement in ANSWERED]
+    answers = run(dashboards, *statements)
+    assert [(statement, said) for statement, (state, said) in zip(statements, answers, strict=True) if state != "done"] == []
 
 
 def test_the_server_can_write_to_its_own_folder_only(dashboards: Dashboards, tmp_path: Path) -> None:

@@ -37,6 +37,15 @@ for line in sys.stdin:
 """
 
 
+LOGGED = """
+from lakehouse_duckdb import DATABASES
+database = DATABASES.connect("s3://bucket/logs")
+database.execute("FROM enable_logging('QueryLog')")
+DATABASES.connect("s3://bucket/logs")
+print(database.execute("SELECT message FROM duckdb_logs()").fetchall())
+"""
+
+
 class Asking:
     """A process that opens a connection for each statement, as Superset does."""
 
@@ -142,12 +151,25 @@ def test_nothing_but_the_address_can_be_read_and_no_secret_be_seen(
         "CREATE SECRET x (TYPE s3, PROVIDER credential_chain)",
         "FROM load_aws_credentials(redact_secret = false)",
         "FROM query('FROM load_' || 'aws_credentials(redact_secret = false)')",
+        "FROM duckdb_secrets()",
         "FROM duckdb_secrets(redact = false)",
+        "FROM which_secret('s3://x', 's3')",
+        f"FROM enable_logging('QueryLog', storage = 'file', storage_path = 's3://{bucket}/logs/evil')",
+        f"FROM enable_profiling(format = 'json', save_location = 's3://{bucket}/logs/evil.json')",
         "SET allowed_directories = ['s3://']",
     ):
         assert ask(statement)[0] == "refused", statement
-    state, told = ask("FROM duckdb_secrets()")
-    assert state == "done" and s3.secret_key not in told
+    assert s3.secret_key not in str([ask("SELECT 1"), ask("FROM pg_catalog.pg_settings")])
+
+
+def test_a_log_of_statements_would_show_no_secret(tmp_path: Path) -> None:
+    if not PYTHON.exists():
+        pytest.skip("Superset is not installed: make .venv-superset/.installed")
+    environment = {**os.environ, **credentials(tmp_path / "credentials", "the-key", "the-secret", "the-token")}
+    environment |= {"PYTHONPATH": str(REPOSITORY / "superset"), "AWS_ENDPOINT_URL": "https://s3.example.org"}
+    done = subprocess.run([str(PYTHON), "-c", LOGGED], env=environment, check=True, capture_output=True, text=True)
+    assert "CREATE OR REPLACE SECRET" in done.stdout
+    assert [word for word in ("the-key", "the-secret", "the-token") if word in done.stdout] == []
 
 
 def test_tables_of_a_lakehouse_on_s3(asking: Any, s3: S3Server, tmp_path: Path) -> None:
