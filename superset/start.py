@@ -33,7 +33,10 @@ def main() -> int:
 
 
 def _log_in(settings: Settings) -> None:
-    """Say in the variables of the standard chain what the settings say of S3; keys that are in none come from the chain."""
+    """Say in the variables of the standard chain what the settings say of S3; keys that are in none come from the chain.
+
+    With DASHBOARDS_S3_PROFILE, that profile of the chain has the keys, and the program is told no others.
+    """
     told = {
         "AWS_ENDPOINT_URL_S3": settings["s3.endpoint"],
         "AWS_REGION": region(settings),
@@ -41,7 +44,13 @@ def _log_in(settings: Settings) -> None:
     }
     os.environ.update({name: value for name, value in told.items() if value})
     os.environ["DASHBOARDS_S3_PATH_STYLE"] = str(settings["s3.path_style"]).lower()
-    if settings["s3.access_key_id"]:
+    if profile := os.environ.get("DASHBOARDS_S3_PROFILE"):
+        for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
+            # A key in a variable would win over the profile.
+            os.environ.pop(f"AWS_{name}", None)
+            os.environ.pop(f"LAKEHOUSE_S3_{name}", None)
+        os.environ["AWS_PROFILE"] = profile
+    elif settings["s3.access_key_id"]:
         os.environ["AWS_ACCESS_KEY_ID"] = settings["s3.access_key_id"]
         os.environ["AWS_SECRET_ACCESS_KEY"] = settings["s3.secret_access_key"]
         os.environ["AWS_SESSION_TOKEN"] = settings["s3.session_token"]

@@ -4,6 +4,7 @@
 |---|---|
 | STATE | folder of what must survive a restart on the laptop, and of caches |
 | TABLES | folder of the tables that DuckDB reads, or its address in S3 |
+| S3_PROFILE | with `make superset`: profile of the standard chain that has keys for reading, instead of those of loads |
 | S3_PATH_STYLE | `false`: an S3 server of one's own (`AWS_ENDPOINT_URL`) has the bucket in the host name |
 | SECRET_KEY, GUEST_TOKEN_SECRET, ASYNC_QUERIES_SECRET | secrets; unless set, those of `secrets.json` in STATE |
 | DATABASE | address of Superset's own database; unless set, a SQLite file in STATE |

@@ -221,6 +221,28 @@ def test_make_superset_tells_where_the_tables_on_s3_are_and_how_to_log_in(s3: S3
     assert s3.requests(bucket, "PutObject")
 
 
+def test_make_superset_gives_the_keys_of_a_profile_and_not_those_of_loads(s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.new_bucket()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DASHBOARDS_", "LAKEHOUSE_"))},
+        "LAKEHOUSE_HOME": str(tmp_path),
+        "LAKEHOUSE_WAREHOUSE": f"s3://{bucket}/warehouse",
+        "LAKEHOUSE_S3_ENDPOINT": s3.endpoint,
+        "LAKEHOUSE_S3_ACCESS_KEY_ID": s3.access_key,
+        "LAKEHOUSE_S3_SECRET_ACCESS_KEY": s3.secret_key,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "DASHBOARDS_S3_PROFILE": "reader",
+    }
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(
+        [sys.executable, str(START), sys.executable, "-c", show], env=environment, check=True, capture_output=True, text=True
+    )
+    assert json.loads(done.stdout)["AWS_PROFILE"] == "reader"
+    assert s3.access_key not in done.stdout and s3.secret_key not in done.stdout
+    assert s3.requests(bucket, "PutObject")
+
+
 @pytest.mark.long
 def test_all_dashboards_over_a_warehouse_in_s3(s3: S3Server, tmp_path: Path) -> None:
     settings = {
