@@ -15,12 +15,14 @@ from tests.support.machine import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = REPOSITORY / ".venv-superset" / "bin" / "python"
-START, SERVE = (REPOSITORY / "superset" / name for name in ("start.py", "serve.py"))
+SUPERSET = REPOSITORY / "superset"
+START, SERVE = SUPERSET / "start.py", SUPERSET / "serve.py"
 
 USERS = """
 - {name: roxane, role: viewer, sites: [rennes]}
 - {name: nobody, role: viewer, sites: ["it's nowhere"]}
 - {name: otto, role: analyst}
+- {name: leaver, role: analyst}
 """
 
 
@@ -49,6 +51,22 @@ class Dashboards:
         answer = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
         found: list[dict[str, object]] = json.loads(answer.stdout)
         return found
+
+    def run(self, program: str, **variables: str) -> str:
+        """What a program prints that runs with the settings of the server and these variables."""
+        settings = {
+            "DASHBOARDS_STATE": str(self.state),
+            "DASHBOARDS_TABLES": str(self.tables),
+            "DASHBOARDS_PASSWORDS": str(self.state / "passwords.json"),
+            "PYTHONPATH": str(SUPERSET),
+            "SCARF_ANALYTICS": "false",
+            "SUPERSET_CONFIG_PATH": str(SUPERSET / "superset_config.py"),
+        }
+        done = subprocess.run(
+            [str(PYTHON), "-c", program], env={**os.environ, **settings, **variables}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
 """Who may see what: a viewer the rows of their sites, an analyst all of them, nobody else anything."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from requests import HTTPError
 
 from lakehouse.datasets import get_dataset
-from tests.browser.conftest import Dashboards
+from tests.browser.conftest import USERS, Dashboards
 from tests.browser.forged import FORGED, OTHER, SITE, assert_only_own_rows, sql
 from tests.browser.pages import browser_page, log_in, number, open_dashboard, problems, tile
 from tests.browser.test_dashboards import CHARTS, FIRST_DAY
@@ -15,6 +17,24 @@ from tests.support.superset import Api, rows
 pytestmark = pytest.mark.browser
 REPORT = "/superset/log/?explode=events"
 """Where a page tells what somebody did on it."""
+APPLY_ACCESS = """
+import os
+from access import apply_access, read_users
+from prepare import MARK
+from superset.app import create_app
+with create_app().app_context():
+    from superset import db
+    from superset.connectors.sqla.models import SqlaTable
+    from superset.models.core import Database
+    found = (db.session.query(model).filter(model.external_url.startswith(MARK)).all() for model in (SqlaTable, Database))
+    apply_access(read_users(os.environ["DASHBOARDS_USERS"]), *found)
+"""
+LOGIN_PAGE = """
+import json
+from superset.app import create_app
+answer = create_app().test_client().get("/login/", headers={"X-Forwarded-Proto": "https"})
+print(json.dumps(dict(answer.headers)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +57,11 @@ def test_a_viewer_sees_their_site_in_every_dataset_also_where_an_admin_just_aske
 ) -> None:
     assert len(datasets) >= 10
     for name, dataset in datasets.items():
-        everything = rows(admin.ask(dataset))
+        admin.ask(dataset)
+        cached = admin.ask(dataset)
+        assert [result["is_cached"] for result in cached.json()["result"]] == [True], name
+        everything = rows(cached)
         assert {OTHER, SITE} <= {row["site"] for row in everything}, name
-        # The very same question, whose answer is in the cache now.
         seen = rows(viewer.ask(dataset))
         assert seen == [row for row in everything if row["site"] == SITE], name
 
@@ -128,6 +150,47 @@ def test_an_analyst_asks_in_sql_lab_and_cannot_leave_the_lakehouse(dashboards: D
         assert f"there is no {name} here that a SELECT may call" in ask(statement).text, statement
     assert ask("SELECT 42 AS n").json()["data"] == [{"n": 42}]
     assert profile.read_bytes() == before and not log.exists()
+
+
+@pytest.mark.parametrize("address", ["duckdb://", "duckdb:////etc/passwd", "duckdb+duckdb_engine://", "sqlite:////tmp/x.db"])
+def test_no_database_can_be_reached_around_the_dialect(admin: Api, address: str) -> None:
+    for path in ("/api/v1/database/", "/api/v1/database/test_connection/"):
+        answer = admin.post(path, {"database_name": "another", "sqlalchemy_uri": address})
+        assert answer.status_code in (400, 422)
+        assert "reads the lakehouse and nothing else" in answer.text or "for security reasons" in answer.text
+
+
+def test_guest_tokens_open_nothing(dashboards: Dashboards, admin: Api, viewer: Api, datasets: dict[str, int]) -> None:
+    wanted = {"user": {"username": "guest"}, "resources": [{"type": "dashboard", "id": "1"}], "rls": []}
+    for user in (viewer, Api(dashboards.address, "otto", dashboards.password_of("otto"))):
+        assert user.post("/api/v1/security/guest_token/", wanted).status_code == 403
+    token = admin.post("/api/v1/security/guest_token/", wanted).json()["token"]
+    guest = Api(dashboards.address, guest_token=token)
+    assert guest.get("/api/v1/me/").status_code == 401
+    assert guest.ask(datasets["access_logs_traffic"]).status_code == 401
+
+
+def test_who_is_not_in_the_list_any_more_cannot_log_in(dashboards: Dashboards, tmp_path: Path) -> None:
+    leaver = Api(dashboards.address, "leaver", dashboards.password_of("leaver"))
+    assert leaver.get("/api/v1/me/").status_code == 200
+    users = tmp_path / "users.yaml"
+    users.write_text("".join(line for line in USERS.splitlines(keepends=True) if "leaver" not in line))
+    dashboards.run(APPLY_ACCESS, DASHBOARDS_USERS=str(users))
+    assert leaver.get("/api/v1/me/").status_code == 401
+    with pytest.raises(HTTPError, match="401"):
+        Api(dashboards.address, "leaver", dashboards.password_of("leaver"))
+    Api(dashboards.address, "otto", dashboards.password_of("otto"))
+
+
+def test_cookies_are_for_tls_only_where_people_come_by_it(dashboards: Dashboards) -> None:
+    plain = Api(dashboards.address).get("/login/").headers
+    behind_tls = json.loads(dashboards.run(LOGIN_PAGE, DASHBOARDS_TLS="true").splitlines()[-1])
+    assert "Secure" not in plain["Set-Cookie"] and "Secure" in behind_tls["Set-Cookie"]
+    assert "Strict-Transport-Security" not in plain and "Strict-Transport-Security" in behind_tls
+    for headers in (plain, behind_tls):
+        assert "HttpOnly" in headers["Set-Cookie"] and "SameSite=Lax" in headers["Set-Cookie"]
+        assert "default-src 'self';" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
 
 
 def test_a_dashboard_of_a_viewer(dashboards: Dashboards, tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import PYTHON, REPOSITORY, Dashboards
+from tests.browser.conftest import PYTHON, SUPERSET, Dashboards
 
 pytestmark = pytest.mark.browser
-SUPERSET = REPOSITORY / "superset"
 STATEMENTS = (
     "SELECT * FROM read_text('/etc/passwd')",
     "SELECT * FROM read_csv('/etc/passwd')",
@@ -202,6 +201,24 @@ def test_the_server_can_write_to_its_own_folder_only(dashboards: Dashboards, tmp
     assert found.stdout.split() == ["refused"] * 6
     assert (own / "new").exists()
     assert (other / "there").read_text() == "whole"
+
+
+def test_every_process_of_the_server_is_confined(dashboards: Dashboards) -> None:
+    if "no Landlock" in (dashboards.home / "serve.log").read_text():
+        pytest.skip("this kernel has no Landlock")
+    listening = dashboards.address.removeprefix("http://").encode()
+    found = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if listening in _read(path).split(b"\0")]
+    assert len(found) == 3, "one that listens, and two that answer"
+    for process in found:
+        # A process gives this up together with the right to write, and cannot get it back either.
+        assert b"NoNewPrivs:\t1\n" in _read(process / "status")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # the process has ended
 
 
 def test_secrets_are_for_their_owner_only(dashboards: Dashboards) -> None:

@@ -12,14 +12,17 @@ class Api:
         address: of Superset, without a path.
         user: name; None: nobody logs in.
         password: of the user.
+        guest_token: sent with each request.
     """
 
-    def __init__(self, address: str, user: str | None = None, password: str = ""):
+    def __init__(self, address: str, user: str | None = None, password: str = "", guest_token: str | None = None):
         self._address = address
         self._session = requests.Session()
         self._session.trust_env = False
         # The server closes what is idle for 2 s, and a forwarded port does not tell.
         self._session.headers["Connection"] = "close"
+        if guest_token is not None:
+            self._session.headers["X-GuestToken"] = guest_token
         if user is not None:
             answer = self.post("/api/v1/security/login", {"username": user, "password": password, "provider": "db"})
             answer.raise_for_status()
