@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from tests.charts.conftest import copied
 from tests.cluster.conftest import SMALL, restricted_namespace, upgrade
 from tests.cluster.node.programs import HELM, HELM_4, Program, program
 from tests.cluster.outside import metastore
@@ -114,6 +115,15 @@ def uninstall(release: Release) -> None:
         until(lambda kind=kind: not names(release, kind), f"{kind} are gone")  # type: ignore[misc]
 
 
+def next_version(cluster: Cluster, folder: Path) -> Path:
+    """The packaged chart as it is, but for the version of all charts; images have the version of the application."""
+    folder.mkdir()
+    charts = copied(folder / "charts")
+    for file in charts.glob("*/Chart.yaml"):
+        file.write_text(file.read_text(encoding="utf-8").replace("version: 0.1.0", "version: 0.1.1"), encoding="utf-8")
+    return packaged(cluster, folder, charts)
+
+
 def dashboards_of(release: Release) -> list[str]:
     """Those that their user `admin` sees."""
     with without_samples(release) as superset:
@@ -137,7 +147,7 @@ def test_uninstalled_and_installed_again(cluster: Cluster, tmp_path: Path, helm:
         assert len(there) == 2
         assert slugs
 
-        upgrade(release, package, *small, *values(tmp_path / "changed.json", CHANGED))
+        upgrade(release, next_version(by, tmp_path / "next"), *small, *values(tmp_path / "changed.json", CHANGED))
         assert not uids(release, SERVERS) & seen
         assert release.trino(ROWS) == [[3, 6]]
         release.trino("INSERT INTO kept.words VALUES 4")
