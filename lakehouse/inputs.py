@@ -53,6 +53,11 @@ class InputFile:
         """The folder or prefix it lies in."""
         return self.location.rpartition("/")[0]
 
+    @property
+    def inode(self) -> str:
+        """Which file it is on its disk, under whatever name; of a local one only."""
+        return inode_of(self.fingerprint)
+
     def field(self, name: str) -> str | None:
         """What {name} stood for in the pattern."""
         return dict(self.fields).get(name)
@@ -156,6 +161,11 @@ def _local_file(path: str, fields: tuple[tuple[str, str], ...] = ()) -> InputFil
 def _local_fingerprint(status: os.stat_result) -> str:
     # The time of the last change to the inode cannot be set back as the modification time can.
     return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+
+
+def inode_of(fingerprint: str) -> str:
+    """The part of a local file's fingerprint that stays when the file is renamed or written to: device and inode."""
+    return ":".join(fingerprint.split(":")[:2])
 
 
 def _find_s3(pattern: str, settings: Settings) -> Iterator[InputFile]:

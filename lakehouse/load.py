@@ -19,7 +19,7 @@ from lakehouse.current import publish_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.identity import KnownInputs
-from lakehouse.inputs import InputFile
+from lakehouse.inputs import InputFile, inode_of
 from lakehouse.intake import Intake, Outcome, TakeFirst
 from lakehouse.intents import Intents, discard_failed, discard_load
 from lakehouse.ledger import Ledger, ledger_root, read_ledger
@@ -107,6 +107,14 @@ class Loader:
         self._root = ledger_root(self._table.location())
         self._intents = Intents(self._store, self._root)
         self._committer = LoadCommitter(self._settings, dataset, self._store, self._intents, self._look, self._observer)
+
+    def begun(self, request: Request) -> set[str]:
+        """Inodes of the files that lay where these inputs are, and had nothing complete in them, when they were last read."""
+        scopes = [(found.location, *self._scope(found, request)) for found in request.inputs]
+        self._open_table()
+        seen = SeenInputs(self._store, self._root)
+        fingerprints = (seen.begun(*scope) for scope in scopes)
+        return {inode_of(fingerprint) for fingerprint in fingerprints if fingerprint}
 
     def run(self, request: Request) -> Report:
         """Load; may be run again after any failure.
@@ -216,7 +224,7 @@ class Loader:
             with storage_errors(f"cleaning up load {load_id}"):
                 discard_load(self._store, self._intents, table, load_id)
         self._intents.withdraw(load_id)
-        seen.remember(_seen(outcome) for outcome in attempt.outcomes if outcome.read and outcome.record)
+        seen.remember(_seen(outcome) for outcome in attempt.outcomes if outcome.read and outcome.status != "unknown")
         return attempt
 
     def _site_of(self, found: InputFile, options: Options) -> str:
@@ -226,13 +234,17 @@ class Loader:
             raise UsageError(f"{found.location}: for which site? Give --site NAME, or {{site}} in the path")
         return site
 
+    def _scope(self, found: InputFile, request: Request) -> tuple[str, str]:
+        """Site and source of an input."""
+        source = found.field("source") or request.options.source or (found.folder if request.folders_are_sources else "")
+        return self._site_of(found, request.options), source
+
     def _plan(self, request: Request, attempt: Attempt, seen: SeenInputs) -> list[tuple[int, InputFile, str, str]]:
         """Inputs that must be read; those that are known to be unchanged get their outcome here."""
         attempt.dropped.update(record_id for record_id in request.replace if record_id in attempt.ledger.inputs)
         todo: list[tuple[int, InputFile, str, str]] = []
         for index, found in enumerate(request.inputs):
-            site = self._site_of(found, request.options)
-            source = found.field("source") or request.options.source or (found.folder if request.folders_are_sources else "")
+            site, source = self._scope(found, request)
             anew = request.options.reparse or request.replace or request.replace_day is not None
             known = None if anew else seen.unchanged(found, site, source, attempt.ledger, request.options.final)
             if known:
@@ -288,8 +300,8 @@ class Loader:
 
 
 def _seen(outcome: Outcome) -> Seen:
-    assert outcome.record is not None
+    record = outcome.record
     return Seen(
-        outcome.found.location, outcome.site, outcome.source, outcome.found.fingerprint, outcome.record.id,
-        outcome.record.length if outcome.status != "old copy" else 0, outcome.pending > 0,
+        outcome.found.location, outcome.site, outcome.source, outcome.found.fingerprint, record.id if record else "",
+        record.length if record and outcome.status != "old copy" else 0, outcome.pending > 0,
     )  # fmt: skip

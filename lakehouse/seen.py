@@ -34,7 +34,10 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Seen:
-    """An input as it was last read: `length` bytes of it are in the ledger under `input_id`; `pending`: not yet all."""
+    """An input as it was last read: `length` bytes of it are in the ledger under `input_id`; `pending`: not yet all.
+
+    An `input_id` of "" stands for an input in which there was nothing complete yet.
+    """
 
     location: str
     site: str
@@ -82,6 +85,11 @@ class SeenInputs:
             return None
         record = ledger.inputs.get(seen.input_id)
         return seen if record is not None and record.length >= seen.length else None
+
+    def begun(self, location: str, site: str, source: str) -> str | None:
+        """Fingerprint of what lay there when it was last read, if there was nothing complete in it."""
+        seen = self._known(self._path(location)).get((location, site, source))
+        return seen.fingerprint if seen is not None and not seen.input_id else None
 
     def remember(self, entries: Iterable[Seen]) -> None:
         """Keep entries beside those that other loads have written meanwhile."""

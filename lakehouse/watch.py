@@ -1,61 +1,260 @@
-"""Load a log while it is being written: only its new lines, for ever, also across its rotation."""
+"""Load a log while it is being written: only its new lines, for ever, also across its rotations and the watch's restarts."""
 
+import hashlib
+import os
+import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from types import FrameType
+from typing import NamedTuple, Protocol
 
-from lakehouse.errors import CatalogError, CommitConflictError, CommitUnknownError, InputError, StorageError
-from lakehouse.inputs import InputFile, find_inputs
+from lakehouse.datasets.base import Dataset
+from lakehouse.errors import CatalogError, CommitConflictError, CommitUnknownError, InputError, LakehouseError, StorageError
+from lakehouse.inputs import HEAD_BYTES, InputFile, find_inputs, open_input
+from lakehouse.intake import Outcome
+from lakehouse.load import Loader, Report, Request
+from lakehouse.load_options import Options
+from lakehouse.observer import Observer
 from lakehouse.settings import Settings
-from lakehouse.storage import is_s3, now
+from lakehouse.storage import explain, is_s3
 
-Load = Callable[[list[InputFile], bool], None]
-CLOCK_SLACK = 2.0
-"""Seconds by which a file system's clock may run behind."""
 TRANSIENT = (CatalogError, CommitConflictError, CommitUnknownError, InputError, StorageError)
 """Errors that may be gone at the next round; anything else ends the watch."""
+_ROTATED = re.compile(r"[.-](\d.*|old|old\..*|gz|bz2|zst)")
+"""What programs that rotate logs put behind a log's name."""
+_Marks = frozenset[tuple[str, int, float]]
 
 
-def watch(
-    settings: Settings, patterns: list[str], every: float, load: Load, complain: Callable[[str], None], stop: threading.Event
-) -> None:
-    """Load what the patterns name, again and again.
+class Listener(Protocol):
+    """Is told what a watch does."""
 
-    A log that is rotated between two rounds leaves lines in the file that it was renamed or copied to. So each round
-    first loads those siblings of the logs that were written since the round before, as far as they go on where a known
-    input ended; what is not known stays alone, because nobody asked for it.
+    def loaded(self, report: Report) -> None:
+        """A load is done, which may have found nothing new."""
+        ...
+
+    def failed(self, error: LakehouseError) -> None:
+        """Something went wrong that the next round will try again."""
+        ...
+
+    def left_alone(self, log: InputFile, files: Sequence[InputFile]) -> None:
+        """The watch begins, and leaves rotated files of a log alone that hold lines which nobody has loaded."""
+        ...
+
+
+class _Beginning(NamedTuple):
+    """The first bytes of a file: how many, and their hash."""
+
+    length: int
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a round has found of one log, for the next one.
 
     Args:
-        every: seconds between rounds.
-        load: loads inputs; its second argument: only those that are known already.
-        complain: is told of errors that the next round may not meet again.
-        stop: ends the watch after the round under way.
+        modified: when the log was written to last, by the clock of its file system.
+        unasked: by inode, how those files beside it begin that were left alone.
+        settled: marks of the files beside it that need no reading until they are written to.
+        begun: inodes of files whose lines are wanted although the ledger knows none of them: there was nothing complete in
+            them yet, or they could not be read.
     """
-    previous_round: float | None = None
-    while not stop.is_set():
-        begun = now()
+
+    modified: float
+    unasked: dict[str, _Beginning]
+    settled: _Marks
+    begun: frozenset[str]
+
+
+class Watch:
+    """Loads what patterns name, again and again.
+
+    A log that is rotated leaves lines in the file that it was renamed, copied or compressed to. So each round looks at the
+    files beside a log before it loads the log itself, and loads
+
+    - what goes on where a known input ended;
+    - what is the file that was the log, and had nothing complete in it then;
+    - what has come since the round before and was written to since: a log that came and went between two rounds.
+
+    Other files beside the log stay alone, because nobody asked for them. Inodes and times say only which unknown files
+    are wanted; what is loaded of a file is decided by its bytes, as in any load.
+
+    Args:
+        settings: in force.
+        dataset: to load into.
+        patterns: of the logs.
+        options: how to read them.
+        listener: is told what happens.
+        observer: of the loads.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Dataset,
+        patterns: list[str],
+        options: Options,
+        listener: Listener,
+        observer: Observer | None = None,
+    ):
+        self._settings = settings
+        self._dataset = dataset
+        self._patterns = patterns
+        self._options = options
+        self._listener = listener
+        self._observer = observer
+        self._looks: dict[str, _Look] = {}
+        self._failures: Counter[_Marks] = Counter()
+        self._folders_are_sources = False
+
+    def run(self, every: float, stop: threading.Event) -> None:
+        """Play rounds, `every` so many seconds, until the event ends the watch after the round under way."""
+        while not stop.is_set():
+            try:
+                self._round()
+            except TRANSIENT as error:
+                self._listener.failed(error)
+            stop.wait(every)
+
+    def _round(self) -> None:
+        logs = find_inputs(self._patterns, self._settings)
+        self._folders_are_sources = len({log.folder for log in logs}) > 1
+        looks: dict[str, _Look] = {}
+        left_alone: list[tuple[InputFile, list[InputFile]]] = []
+        # After the logs themselves: what is renamed in between is seen twice and not missed.
+        for log, files in _files_beside(logs, self._settings):
+            looks[log.location], unknown = self._look(log, files)
+            if unknown:
+                left_alone.append((log, unknown))
+        outcomes = self._load(logs, self._options)
+        for location, look in looks.items():
+            self._looks[location] = replace(look, begun=_begun(look.begun, [outcomes[location].found], outcomes))
+        for log, unknown in left_alone:
+            self._listener.left_alone(log, unknown)
+
+    def _look(self, log: InputFile, files: list[InputFile]) -> tuple[_Look, list[InputFile]]:
+        """Load what is wanted of the files beside a log.
+
+        Returns:
+            What was found, and the files that were left alone although they may hold lines of this log, if this is the
+            first look at it.
+        """
+        before = self._looks.get(log.location)
+        begun: Set[str] = before.begun if before else frozenset()
+        if before is None and files:
+            begun = self._loader().begun(self._request([log, *files], self._options))
+        fresh = [found for found in files if before is None or before.settled.isdisjoint(_marks(found))]
+        wanted = [found for found in fresh if self._is_wanted(found, log, before, begun)]
+        outcomes = {
+            **self._load_readable(wanted, self._options),
+            **self._load_readable([found for found in fresh if found not in wanted], replace(self._options, only_known=True)),
+        }
+        unread = {found.location for found in fresh} - outcomes.keys()
+        unasked = dict(before.unasked) if before else {}
+        for outcome in outcomes.values():
+            if outcome.status == "unknown":
+                unasked[outcome.found.inode] = self._beginning(outcome.found)
+        look = _Look(
+            log.modified,
+            unasked,
+            frozenset(mark for found in files if found.location not in unread for mark in _marks(found)),
+            _begun(begun, wanted, outcomes),
+        )
+        return look, [] if before else _newer_unknown(log, outcomes.values())
+
+    def _is_wanted(self, found: InputFile, log: InputFile, before: _Look | None, begun: Set[str]) -> bool:
+        """Whether a file beside a log is to be loaded even if the ledger knows nothing of it."""
+        if found.inode in begun and found.inode != log.inode:
+            return True
+        if before is None or not _is_rotated(found, log) or found.modified < before.modified:
+            return False
+        # The inode alone would not do: that of a file that was deleted is soon used again.
+        unasked = before.unasked.get(found.inode)
+        return unasked is None or self._beginning(found, unasked.length) != unasked
+
+    def _beginning(self, found: InputFile, length: int = HEAD_BYTES) -> _Beginning:
+        with open_input(found, self._settings) as opened:
+            head = opened.read(length)
+        return _Beginning(len(head), hashlib.sha256(head).digest())
+
+    def _load_readable(self, files: list[InputFile], options: Options) -> dict[str, Outcome]:
+        """Load files, without those that cannot be read: a damaged one must not keep the log from being loaded."""
         try:
-            found = find_inputs(patterns, settings)
-            if previous_round is not None and (rotated := list(_rotated(found, previous_round, settings))):
-                load(rotated, True)
-            load(found, False)
-            previous_round = begun
-        except TRANSIENT as error:
-            complain(str(error))
-        stop.wait(every)
+            return self._load(files, options) if files else {}
+        except InputError as error:
+            if len(files) == 1:
+                self._unreadable(files[0], error)
+                return {}
+        return {location: outcome for found in files for location, outcome in self._load_readable([found], options).items()}
+
+    def _unreadable(self, found: InputFile, error: InputError) -> None:
+        """Tell of a file that cannot be read, once, and not while it is still being compressed or copied."""
+        self._failures[_marks(found)] += 1
+        if self._failures[_marks(found)] == 2:
+            self._listener.failed(error)
+
+    def _load(self, inputs: list[InputFile], options: Options) -> dict[str, Outcome]:
+        report = self._loader().run(self._request(inputs, options))
+        self._listener.loaded(report)
+        return {outcome.found.location: outcome for outcome in report.outcomes}
+
+    def _loader(self) -> Loader:
+        """A new one each time: catalog and storage may have been away meanwhile."""
+        return Loader(self._settings, self._dataset, self._observer)
+
+    def _request(self, inputs: list[InputFile], options: Options) -> Request:
+        return Request(inputs, options, folders_are_sources=self._folders_are_sources)
 
 
-def _rotated(found: list[InputFile], since: float, settings: Settings) -> Iterator[InputFile]:
-    """Siblings named like rotated logs (`log.1`, `log-20261122.gz`) that were written since the round before."""
-    for log in found:
-        if is_s3(log.location):
-            continue
-        for sibling in find_inputs([log.folder], settings):
-            name = sibling.location
-            if name.startswith((f"{log.location}.", f"{log.location}-")) and sibling.modified >= since - CLOCK_SLACK:
-                yield sibling
+def _files_beside(logs: list[InputFile], settings: Settings) -> Iterator[tuple[InputFile, list[InputFile]]]:
+    """Local logs, each with the files in its folder that are named like it and something more: `log.1`, `log-20261122.gz`."""
+    named = {log.location for log in logs}
+    by_folder: dict[str, list[InputFile]] = {}
+    for log in logs:
+        if not is_s3(log.location):
+            by_folder.setdefault(log.folder or "/", []).append(log)
+    for folder, its_logs in by_folder.items():
+        beside: dict[str, list[InputFile]] = {log.location: [] for log in its_logs}
+        try:
+            with os.scandir(folder) as entries:
+                paths = sorted(entry.path for entry in entries if entry.path not in named and entry.is_file())
+        except OSError as error:
+            raise InputError(f"{folder}: its rotated logs cannot be looked for: {explain(error)}") from error
+        for path in paths:
+            if owners := [log for log in its_logs if path.startswith((f"{log.location}.", f"{log.location}-"))]:
+                owner = max(owners, key=lambda log: len(log.location))
+                beside[owner.location] += (replace(found, fields=owner.fields) for found in find_inputs([path], settings))
+        yield from ((log, beside[log.location]) for log in its_logs)
+
+
+def _marks(found: InputFile) -> _Marks:
+    """Two by which a file that was not written to is known again: renamed, or on a file system without lasting inodes."""
+    return frozenset((name, found.size, found.modified) for name in (found.inode, found.location))
+
+
+def _is_rotated(found: InputFile, log: InputFile) -> bool:
+    return _ROTATED.fullmatch(found.location.removeprefix(log.location)) is not None
+
+
+def _begun(before: Set[str], wanted: list[InputFile], outcomes: dict[str, Outcome]) -> frozenset[str]:
+    """Inodes of files whose lines are wanted and not loaded yet, now that these files were read, or could not be."""
+    loaded = {
+        found.inode for found in wanted if (outcome := outcomes.get(found.location)) is not None and outcome.status != "empty"
+    }
+    return frozenset({*before, *(found.inode for found in wanted)} - loaded)
+
+
+def _newer_unknown(log: InputFile, outcomes: Collection[Outcome]) -> list[InputFile]:
+    """Rotated files of a log of which nothing is known and that are newer than any that is known, the oldest first."""
+    known = max((outcome.found.modified for outcome in outcomes if outcome.record is not None), default=0.0)
+    unknown = [outcome.found for outcome in outcomes if outcome.status == "unknown"]
+    return sorted(
+        (found for found in unknown if found.modified > known and _is_rotated(found, log)), key=lambda found: found.modified
+    )
 
 
 @contextmanager

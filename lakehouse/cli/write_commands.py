@@ -2,18 +2,20 @@
 
 import difflib
 import re
+import shlex
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lakehouse.cli.output import JsonOption, print_json, print_table
+from lakehouse.cli.output import JsonOption, print_error, print_json, print_table
 from lakehouse.cli.progress import ProgressObserver, counted
 from lakehouse.datasets import get_dataset
-from lakehouse.errors import UsageError
+from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import Settings, load_settings
 
 DatasetArgument = Annotated[str, typer.Argument(help="Dataset: access_logs, api_logs, or one of your own.", show_default=False)]
@@ -96,11 +98,8 @@ def watch(
 
     Their rotation is followed. Ctrl-C or SIGTERM ends the watch between two rounds.
     """
-    from lakehouse.inputs import InputFile
-    from lakehouse.load import Request
     from lakehouse.load_options import Options
-    from lakehouse.watch import stopped_by_signals
-    from lakehouse.watch import watch as run_watch
+    from lakehouse.watch import Watch, stopped_by_signals
 
     settings = load_settings()
     chosen = get_dataset(dataset, settings.datasets_folder)
@@ -108,20 +107,50 @@ def watch(
     if not seconds:
         raise UsageError(f"--every {every} leaves no time between rounds: give at least 1s")
     _check_site(site)
-
-    def load_round(found: list[InputFile], only_known: bool) -> None:
-        options = Options(site, source, format, max_rejects=settings["max_rejects"], only_known=only_known)
-        report = _loader(settings, chosen, None).run(Request(found, options))
-        if report.load_ids and json:
-            _print_report(report, json)
-        elif report.load_ids:
-            print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sum(outcome.rows for outcome in report.outcomes):,} rows", flush=True)
-
-    def complain(message: str) -> None:
-        print(f"lakehouse: {message}; trying again in {every}", file=sys.stderr, flush=True)
-
+    options = Options(site, source, format, max_rejects=settings["max_rejects"])
     with stopped_by_signals() as stop:
-        run_watch(settings, inputs, seconds, load_round, complain, stop)
+        Watch(settings, chosen, inputs, options, _WatchPrinter(dataset, options, every, json)).run(seconds, stop)
+
+
+@dataclass(frozen=True)
+class _WatchPrinter:
+    """Prints what a watch does, each piece at once: the reader of a pipe waits for it.
+
+    Args:
+        dataset, options, every: as the command was given them.
+        as_json: for programs.
+    """
+
+    dataset: str
+    options: Any
+    every: str
+    as_json: bool
+
+    def loaded(self, report: Any) -> None:
+        """A load that has added rows."""
+        if report.load_ids and self.as_json:
+            _print_report(report, as_json=True)
+        elif report.load_ids:
+            print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sum(outcome.rows for outcome in report.outcomes):,} rows")
+        sys.stdout.flush()
+
+    def failed(self, error: LakehouseError) -> None:
+        """An error that may pass."""
+        print_error(f"{error}; trying again in {self.every}", type(error).__name__, self.as_json)
+        sys.stdout.flush()
+
+    def left_alone(self, log: Any, files: Sequence[Any]) -> None:
+        """Files that are not loaded, and the command that would load them."""
+        names = {"--site": log.field("site") or self.options.site, "--source": log.field("source") or self.options.source}
+        given = [word for option in {**names, "--format": self.options.format}.items() if option[1] for word in option]
+        locations = [found.location for found in files]
+        command = shlex.join(["lakehouse", "load", self.dataset, *locations, *given])
+        message = f"left alone, since nothing of it was ever loaded: {', '.join(locations)}; if you want it: {command}"
+        if self.as_json:
+            print_json({"left_alone": locations, "message": message})
+        else:
+            print(f"lakehouse: {message}", file=sys.stderr)
+        sys.stdout.flush()
 
 
 def sample(

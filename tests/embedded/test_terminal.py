@@ -1,6 +1,7 @@
 """The command line as a process that a person watches: progress while it works, and Ctrl-C."""
 
 import io
+import json
 import os
 import re
 import signal
@@ -157,3 +158,20 @@ def test_control_c_ends_a_watch_between_two_rounds(home: Home) -> None:
         answer, complaint = process.communicate()
     assert (process.returncode, answer, complaint) == (0, "", "")
     assert home.query("SELECT count(*) FROM t") == [(60,)]
+
+
+def test_programs_are_told_in_json_at_once_what_a_watch_does(home: Home) -> None:
+    home.write("access.log.1", LOG.replace(b"GET /", b"GET /old/"))
+    log = home.folder / "access.log"
+    with start(home, "watch", "access_logs", str(log), "--site", "s", "--every", "0.1s", "--json") as process:
+        assert process.stdout is not None
+        error = json.loads(process.stdout.readline())["error"]
+        assert error["kind"] == "InputError"
+        assert "no such file" in error["message"]
+        home.write("new", LOG).rename(log)
+        answers = (answer for answer in map(json.loads, process.stdout) if "error" not in answer)
+        assert next(answers)["rows_added"] == 60
+        assert next(answers)["left_alone"] == [str(home.folder / "access.log.1")]
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate()
+    assert (process.returncode, complaint) == (0, "")
