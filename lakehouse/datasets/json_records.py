@@ -49,14 +49,21 @@ def values_at(objects: pl.Series, paths: Sequence[JsonPath]) -> pl.DataFrame:
     Args:
         objects: from `read_objects`.
     """
+    return _at(objects, paths, "json_extract_string")
+
+
+def kinds_at(objects: pl.Series, paths: Sequence[JsonPath]) -> pl.DataFrame:
+    """What is at some paths, a column each like `values_at`: ARRAY, OBJECT, VARCHAR, NULL, ...; null where missing."""
+    return _at(objects, paths, "json_type")
+
+
+def _at(objects: pl.Series, paths: Sequence[JsonPath], function: str) -> pl.DataFrame:
     if not paths:
         return pl.DataFrame()
     pointers = ", ".join(_quoted(_pointer(path)) for path in paths)
     columns = ", ".join(f'found[{index + 1}] AS "{index}"' for index in range(len(paths)))
     return _select(
-        pl.DataFrame({"object": objects}),
-        f"SELECT {columns} FROM (SELECT json_extract_string(object, [{pointers}]) AS found",
-        ")",
+        pl.DataFrame({"object": objects}), f"SELECT {columns} FROM (SELECT {function}(object, [{pointers}]) AS found", ")"
     )
 
 
@@ -168,7 +175,8 @@ def _patch(node: _Node, path: JsonPath) -> str:
             is_object = f"json_type(object, {_quoted(_pointer(inside))}) = 'OBJECT'"
             cases += f" WHEN {is_object} THEN {_quoted(label + ':')} || {_patch(child, inside)}"
         parts.append(f"CASE{cases} END")
-    return f"('{{' || concat_ws(',', {', '.join(parts)}) || '}}')"
+    listed = ", ".join(parts) or "''"
+    return f"('{{' || concat_ws(',', {listed}) || '}}')"
 
 
 def _inner_keys(node: _Node) -> Iterator[str]:

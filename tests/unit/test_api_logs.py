@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lakehouse.datasets.api_logs import DATASET, ORIGINAL_NAMES
 from lakehouse.datasets.base import COLUMN_TYPES, MAX_REJECT_TEXT, REJECT_SCHEMA, FileParser, ParseContext, Parsed
 from lakehouse.errors import FormatError, SettingsError
+from tests.support.json_values import json_records, numbers_in
 
 CONTEXT = ParseContext("demo")
 SCHEMA = {**{column.name: COLUMN_TYPES[column.type] for column in DATASET.columns}, "_line": pl.Int64()}
@@ -267,6 +268,28 @@ class TestOtherFormats:
             (7, "timestamp"),
             (8, "no request"),
         ]
+
+    KEYS = (
+        "Query",
+        "Response",
+        "1",
+        "2",
+        "code",
+        "probabilite",
+        "IC",
+        "type_",
+        "text_description",
+        "status",
+        "time",
+        "level",
+        "x",
+    )
+
+    @settings(max_examples=40)
+    @given(json_records({*KEYS, "Response.1.code", "Response.IC", "Query.type"}, {"Timestamp": "2026-11-21T12:00:00Z"}))
+    def test_every_value_is_in_a_column_or_in_extra(self, records: tuple[bytes, set[int]]) -> None:
+        parsed = parse(records[0], "ndjson")
+        assert records[1] <= numbers_in(parsed.rows.rows()) | numbers_in(parsed.rejects.rows())
 
     def test_parquet_with_dotted_columns(self, tmp_path: Path) -> None:
         moments = [datetime(2024, 1, 15, 23, 59, 59, 500000), datetime(2024, 3, 31, 2, 30), None]

@@ -17,6 +17,7 @@ from lakehouse.datasets.base import COLUMN_TYPES, REJECT_SCHEMA, FileParser, Par
 from lakehouse.datasets.custom import CustomDataset, load_toml
 from lakehouse.datasets.custom.definition import Definition
 from lakehouse.errors import FormatError, SettingsError
+from tests.support.json_values import json_records, numbers_in
 from tests.unit.conftest import Define
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -348,6 +349,36 @@ class TestAnyBytes:
         assert not rest
         assert pl.concat(rows).rows() == whole.rows.rows()
         assert pl.concat(rejected).rows() == whole.rejects.rows()
+
+
+ANY_JSON = CustomDataset(
+    Definition.model_validate(
+        {
+            "name": "own",
+            "format": {"type": "ndjson"},
+            "timestamp": {"path": ["when", "a.when"]},
+            "columns": [
+                {"name": "text", "path": ["a", "a.b", "b"]},
+                {"name": "number", "type": "int", "path": ["a.b", "number"]},
+                {"name": "moment", "type": "timestamp", "path": ["a.0", "when"], "kind": "epoch_s"},
+                {"name": "tags", "type": "list<string>", "path": ["tags", "a.tags"]},
+                {"name": "flag", "type": "boolean", "path": "a.b.flag"},
+            ],
+            "site": {"path": "site"},
+        }
+    )
+)
+
+
+class TestAnyJson:
+    KEYS = ("a", "b", "0", "a.b", "a.when", "when", "number", "tags", "flag", "site", "x")
+
+    @settings(max_examples=40)
+    @given(json_records(KEYS, {"when": "2026-11-21"}))
+    def test_every_value_is_in_a_column_or_in_extra(self, records: tuple[bytes, set[int]]) -> None:
+        rows = parse(ANY_JSON, records[0]).rows
+        seconds = set(rows["moment"].dt.epoch("s").drop_nulls())
+        assert records[1] <= numbers_in(rows.rows()) | seconds
 
 
 class TestOtherFormats:

@@ -21,7 +21,7 @@ ANY_TIME = "any"
 
 _REQUEST = r"^(?:([A-Za-z][A-Za-z_-]{0,31}) (.+) (HTTP/[0-9](?:\.[0-9])?)|(GET) ([^ ]+))$"
 _HOST_PORT = r"^(.*?[^:]|\[.*\]):([0-9]{1,5})$"
-_OWN_NAMES = ("_line", "_extra", "_request", "_parts")
+_OWN_NAMES = ("_line", "_request", "_parts")
 _NUMBERS = ("status", "bytes", "response_time_ms")
 
 
@@ -89,27 +89,38 @@ def extra_json(values: Mapping[str, pl.Expr]) -> pl.Expr:
     return pl.when(text != "{}").then(text)
 
 
-def joined_json(first: pl.Expr, second: pl.Expr) -> pl.Expr:
-    """One JSON object of two that have no key in common; either may be null, neither may be empty."""
-    both = pl.concat_str(first.str.head(-1), pl.lit(","), second.str.slice(1))
-    return pl.coalesce(both, first, second)
+def rest_json(rest: pl.DataFrame) -> pl.Series:
+    """A JSON object a row of the values that are not null; null if there are none."""
+    # Most fields that might be kept never are: encoding only the others is several times as fast.
+    names = [column.name for column in rest if column.null_count() < rest.height]
+    if not names:
+        return pl.repeat(None, rest.height, dtype=pl.String, eager=True)
+    return rest.select(extra_json({name: pl.col(name) for name in names})).to_series()
 
 
 def raw_frame(values: pl.DataFrame, fields: Mapping[str, Field], context: ParseContext) -> pl.DataFrame:
-    """Build the raw frame from columns of text.
+    """Build the raw frame from columns of text; what no column took is in `extra`, under the fields' names.
 
     Args:
-        values: `_line`, a column of text by each field's name, and maybe `_extra`: JSON objects to be kept as they are.
-        fields: what each column means. Of several with the same target the first that is there counts; the others
-            are kept in `extra`, and so is what cannot be converted.
+        values: `_line`, and a column of text by each field's name.
+        fields: what each column means.
         context: zone and reference date of timestamps that lack theirs.
+    """
+    raw, rest = raw_columns(values, fields, context)
+    return raw.with_columns(rest_json(rest).alias("extra"))
+
+
+def raw_columns(values: pl.DataFrame, fields: Mapping[str, Field], context: ParseContext) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The columns of `RAW_SCHEMA` but for `extra`, and what is left for it.
+
+    Args:
+        values, fields, context: see `raw_frame`. Of several fields with the same target the first that is there counts.
 
     Returns:
-        The columns of `RAW_SCHEMA`; `ts` is null where there is no timestamp that makes sense.
+        Rows whose `ts` is null where there is no timestamp that makes sense; and the rest: by each field's name what of it
+        is in no column, else null, and ports by names of their own.
     """
     values = values.with_columns(blank_to_null(pl.col(name)) for name in fields)
-    if "_extra" not in values.columns:
-        values = values.with_columns(pl.lit(None, dtype=pl.String).alias("_extra"))
     columns: dict[str, pl.Expr] = {}
     extra: dict[str, pl.Expr] = {name: pl.col(name) for name, field in fields.items() if not field.target}
     for target in dict.fromkeys(field.target for field in fields.values() if field.target):
@@ -120,7 +131,7 @@ def raw_frame(values: pl.DataFrame, fields: Mapping[str, Field], context: ParseC
             earlier = pl.any_horizontal(pl.lit(False), *(value.is_not_null() for value in converted[:place]))
             extra[name] = pl.when(earlier | converted[place].is_null()).then(pl.col(name))
             if fields[name].kind == "port":
-                extra[f"{name}_port"] = without_port(pl.col(name))[1]
+                extra[free_name(f"{name}_port", fields)] = without_port(pl.col(name))[1]
     if "request" in columns:
         # Its groups are a column of their own, or the expression would be evaluated for each of them.
         values = values.with_columns(columns.pop("request").alias("_request")).with_columns(
@@ -131,10 +142,15 @@ def raw_frame(values: pl.DataFrame, fields: Mapping[str, Field], context: ParseC
             for name in (name for name, field in fields.items() if field.target == target):
                 extra[name] = pl.when(part != pl.col(name)).then(pl.col(name)).otherwise(extra[name])
             columns[target] = pl.coalesce(part, columns[target]) if target in columns else part
-    if "query" in columns and "url" in columns:
+    if "query" in columns:
+        url = columns.get("url", pl.lit(None, pl.String))
         query = columns.pop("query").str.replace(r"^\??", "?")
-        url = columns["url"]
-        columns["url"] = pl.when(url.str.contains("?", literal=True)).then(url).otherwise(url + query.fill_null(""))
+        complete = url.str.contains("?", literal=True)
+        columns["url"] = pl.when(complete).then(url).otherwise(url + query.fill_null(""))
+        for name in (name for name, field in fields.items() if field.target == "query"):
+            # Without a url, or behind another query, it goes nowhere.
+            lost = url.is_null() | (complete & ~url.str.ends_with(pl.col(name).str.replace(r"^\??", "?")))
+            extra[name] = pl.when(lost).then(pl.col(name)).otherwise(extra[name])
     raw = values.select(
         pl.col("_line").cast(pl.Int64),
         *(
@@ -143,17 +159,7 @@ def raw_frame(values: pl.DataFrame, fields: Mapping[str, Field], context: ParseC
             if name not in ("_line", "extra")
         ),
     )
-    return raw.with_columns(_extra(values, extra))
-
-
-def _extra(values: pl.DataFrame, fields: Mapping[str, pl.Expr]) -> pl.Series:
-    found = values.select(expression.alias(name) for name, expression in fields.items())
-    # Most fields that might be kept never are: encoding only the others is several times as fast.
-    names = [column.name for column in found if column.null_count() < found.height]
-    if not names:
-        return values["_extra"].alias("extra")
-    made = extra_json({name: pl.col(name) for name in names})
-    return found.with_columns(values["_extra"]).select(joined_json(pl.col("_extra"), made).alias("extra")).to_series()
+    return raw, values.select(expression.alias(name) for name, expression in extra.items())
 
 
 def _converted(name: str, field: Field, context: ParseContext) -> pl.Expr:
@@ -163,7 +169,7 @@ def _converted(name: str, field: Field, context: ParseContext) -> pl.Expr:
     if field.target in _NUMBERS:
         number = text.cast(RAW_SCHEMA[field.target], strict=False)
         if field.target == "response_time_ms":
-            number *= MILLISECONDS[field.kind]
+            number = pl.when(number.is_finite()).then(number * MILLISECONDS[field.kind])
         # Load balancers write -1 for what never happened.
         return pl.when(number >= 0).then(number)
     return without_port(text)[0] if field.kind == "port" else text

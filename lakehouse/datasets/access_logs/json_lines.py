@@ -5,21 +5,23 @@ Caddy: https://caddyserver.com/docs/caddyfile/directives/log
 nginx and Apache have no JSON of their own: the names are those of their variables and of widely copied configurations.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-import duckdb
 import polars as pl
 
-from lakehouse.datasets.access_logs.fields import ANY_TIME, Field, RawBlock, free_name, raw_frame, rows_and_rejects
+from lakehouse.datasets.access_logs.fields import (
+    ANY_TIME,
+    Field,
+    RawBlock,
+    free_name,
+    raw_columns,
+    rest_json,
+    rows_and_rejects,
+)
 from lakehouse.datasets.access_logs.lines import Block
 from lakehouse.datasets.base import ParseContext
-
-Path = tuple[str | int, ...]
-"""Keys, and places in arrays, from the outside in."""
+from lakehouse.datasets.json_records import JsonPath, kinds_at, leftovers, read_objects, values_at
 
 
 @dataclass(frozen=True)
@@ -32,92 +34,83 @@ class JsonFormat:
     """
 
     name: str
-    fields: Mapping[Path, Field]
+    fields: Mapping[JsonPath, Field]
 
     def parse(self, block: bytes, first_line: int, context: ParseContext) -> RawBlock:
         """Parse whole lines; see `Format`. A record has a timestamp and anything of a request."""
         lines = Block(block).lines(first_line)
-        names = {free_name(".".join(map(str, path))): path for path in self.fields}
-        values = lines.select("_line").join(_extracted(_objects(lines), names), on="_line", how="left", maintain_order="left")
-        raw = raw_frame(values, {name: self.fields[path] for name, path in names.items()}, context)
+        objects = _objects(lines["text"])
+        names: dict[str, JsonPath] = {}
+        for path in self.fields:
+            names[free_name(".".join(path), names)] = path
+        values, whole = _values(objects, names)
+        fields = {name: self.fields[path] for name, path in names.items()}
+        raw, rest = raw_columns(values.with_columns(lines["_line"]), fields, context)
+        taken = {path: whole[name] & rest[name].is_null() for name, path in names.items()}
+        # Fields that no line has are most of those that are listed.
+        extra = leftovers(objects, {path: flags for path, flags in taken.items() if flags.any()})
+        raw = raw.with_columns(_with_ports(extra, rest.drop(names)).alias("extra"))
         matched = raw.select(pl.any_horizontal(pl.col("client_ip", "url", "status").is_not_null())).to_series()
         return rows_and_rejects(raw, lines, matched, self.name)
 
 
-def _objects(lines: pl.DataFrame) -> pl.DataFrame:
-    """Those lines that are JSON objects, also if the server escaped bytes as `\\xNN`, which JSON does not know."""
-    valid = _query("SELECT _line, text FROM given WHERE json_valid(text) AND text LIKE '{%'", lines)
-    others = lines.join(valid, on="_line", how="anti").filter(pl.col("text").str.contains(r"\x", literal=True))
-    if others.is_empty():
-        return valid
-    others = others.with_columns(pl.col("text").str.replace_all(r"\x", r"\\x", literal=True))
-    return pl.concat([valid, _query("SELECT _line, text FROM given WHERE json_valid(text) AND text LIKE '{%'", others)])
+def _objects(texts: pl.Series) -> pl.Series:
+    """Texts that are JSON objects, also if the server escaped bytes as `\\xNN`, which JSON does not know; else null."""
+    objects = read_objects(texts)
+    escaped = objects.is_null() & texts.str.contains(r"\x", literal=True)
+    if not escaped.any():
+        return objects
+    return objects.scatter(escaped.arg_true(), read_objects(texts.filter(escaped).str.replace_all(r"\x", r"\\x", literal=True)))
 
 
-def _extracted(objects: pl.DataFrame, names: Mapping[str, Path]) -> pl.DataFrame:
-    """The text at each path, and what is left of the object as `extra`."""
-    paths = ", ".join(_literal(_json_path(path)) for path in names.values())
-    found = _query(
-        f"SELECT _line, json_extract_string(text, [{paths}]) AS found,"
-        f" json_merge_patch(text, {_literal(_patch(names.values()))}) AS extra FROM given",
-        objects,
-    )
-    return found.select(
-        "_line",
-        *(pl.col("found").list.get(place, null_on_oob=True).alias(name) for place, name in enumerate(names)),
-        pl.when(pl.col("extra") != "{}").then(pl.col("extra").cast(pl.String)).alias("_extra"),
-    )
+def _values(objects: pl.Series, names: Mapping[str, JsonPath]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The values of some fields as text, and where they are all that there is at their path.
+
+    Caddy writes headers as arrays: of an array the first value counts, if it is neither object nor array. Those are no
+    values.
+    """
+    paths = list(names.values())
+    kinds, found = kinds_at(objects, paths), values_at(objects, paths)
+    values, whole = {}, {}
+    for index, (name, path) in enumerate(names.items()):
+        kind, text = kinds[str(index)], found[str(index)]
+        single = kind.is_not_null() & ~_is_nested(kind)
+        value = text.set(~single, None)
+        if (kind == "ARRAY").any():
+            places = [(*path, "0"), (*path, "1")]
+            first, second = kinds_at(objects, places)
+            in_array = (kind == "ARRAY") & first.is_not_null() & ~_is_nested(first)
+            value = value.zip_with(~in_array.fill_null(False), values_at(objects, places[:1]).to_series())
+            single |= in_array & second.is_null()
+        values[name], whole[name] = value, single.fill_null(False)
+    return pl.DataFrame(values), pl.DataFrame(whole)
 
 
-def _query(sql: str, given: pl.DataFrame) -> pl.DataFrame:
-    cursor = _connection().cursor()
-    try:
-        cursor.register("given", given.to_arrow())
-        frame = pl.from_arrow(cursor.execute(sql).to_arrow_table())
-    finally:
-        cursor.close()
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+def _is_nested(kind: pl.Series) -> pl.Series:
+    return kind.is_in(["ARRAY", "OBJECT"])
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _with_ports(extra: pl.Series, ports: pl.DataFrame) -> pl.Series:
+    """JSON objects with the ports that were cut from hosts, by names that no object has; either may be null."""
+    taken = {port: f"{port}_again" for port in ports.columns if extra.str.contains(f'"{port}":', literal=True).any()}
+    made = rest_json(ports.rename(taken))
+    both = pl.select(pl.concat_str(extra.str.head(-1), pl.lit(","), made.str.slice(1))).to_series()
+    return pl.select(pl.coalesce(both, extra, made)).to_series()
 
 
-def _json_path(path: Path) -> str:
-    return "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{json.dumps(key)}" for key in path)
-
-
-def _patch(paths: Iterable[Path]) -> str:
-    """A merge patch (RFC 7396) that takes the paths out."""
-    patch: dict[str, Any] = {}
-    for path in paths:
-        *outer, last = (key for key in path if isinstance(key, str))
-        inner = patch
-        for key in outer:
-            inner = inner.setdefault(key, {})
-        inner[last] = None
-    return json.dumps(patch)
-
-
-@lru_cache(maxsize=1)
-def _connection() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": 1, "enable_external_access": False})
-
-
-def _named(**keys: tuple[str, ...]) -> dict[Path, Field]:
+def _named(**keys: tuple[str, ...]) -> dict[JsonPath, Field]:
     return {(key,): Field(target) for target, names in keys.items() for key in names}
 
 
-def _durations(**keys: tuple[str, ...]) -> dict[Path, Field]:
+def _durations(**keys: tuple[str, ...]) -> dict[JsonPath, Field]:
     return {(key,): Field("response_time_ms", unit) for unit, names in keys.items() for key in names}
 
 
-def _servers(*names: str) -> dict[Path, Field]:
+def _servers(*names: str) -> dict[JsonPath, Field]:
     return {(name,): Field("server", "port") for name in names}
 
 
-_TIMES: dict[Path, Field] = {
+_TIMES: dict[JsonPath, Field] = {
     ("time_iso8601",): Field("ts", ANY_TIME),
     ("@timestamp",): Field("ts", ANY_TIME),
     ("timestamp",): Field("ts", ANY_TIME),
@@ -212,8 +205,8 @@ CADDY_JSON = JsonFormat(
         ("request", "uri"): Field("url"),
         ("request", "proto"): Field("protocol"),
         ("request", "host"): Field("server", "port"),
-        ("request", "headers", "Referer", 0): Field("referrer"),
-        ("request", "headers", "User-Agent", 0): Field("user_agent"),
+        ("request", "headers", "Referer"): Field("referrer"),
+        ("request", "headers", "User-Agent"): Field("user_agent"),
         ("status",): Field("status"),
         ("size",): Field("bytes"),
         ("duration",): Field("response_time_ms", "s"),

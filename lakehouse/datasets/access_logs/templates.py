@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.datasets.access_logs.fields import ANY_TIME, Field, Format, free_name
-from lakehouse.datasets.access_logs.json_lines import JsonFormat, Path
+from lakehouse.datasets.access_logs.json_lines import JsonFormat
 from lakehouse.datasets.access_logs.patterns import PatternFormat
+from lakehouse.datasets.json_records import JsonPath
 from lakehouse.datasets.timestamps import NAMED_KINDS, validate_kind
 from lakehouse.errors import SettingsError
 
@@ -80,7 +81,7 @@ def _pattern_format(name: str, pieces: Sequence[Piece]) -> PatternFormat:
     return PatternFormat(name, f"^{pattern}$", fields)
 
 
-def _json_fields(pieces: Sequence[Piece]) -> Mapping[Path, Field]:
+def _json_fields(pieces: Sequence[Piece]) -> Mapping[JsonPath, Field]:
     """Where a JSON template has which variable; nothing if it is no JSON object."""
     template = ""
     variables: list[Variable] = []
@@ -100,7 +101,7 @@ def _json_fields(pieces: Sequence[Piece]) -> Mapping[Path, Field]:
     return {path: field for path, text in _leaves(value) if (field := _leaf_field(text, variables)) is not None}
 
 
-def _leaves(value: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
+def _leaves(value: dict[str, Any], path: JsonPath = ()) -> Iterator[tuple[JsonPath, str]]:
     for key, inner in value.items():
         if isinstance(inner, dict):
             yield from _leaves(inner, (*path, key))

@@ -99,7 +99,7 @@ def test_nginx_json() -> None:
         "protocol": "HTTP/1.1",
         "status": 200,
         "response_time_ms": 250.0,
-        "extra": {"client": {}, "extra": "abc", "fixed": "web-1"},
+        "extra": {"extra": "abc", "fixed": "web-1"},
     }
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lakehouse.datasets.access_logs.formats import FORMATS
 from lakehouse.datasets.base import ParseContext
+from tests.support.json_values import json_records, numbers_in
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HTTP = {"method": "GET", "url": "/a?b=c", "protocol": "HTTP/1.1", "status": 200, "bytes": 612}
@@ -152,7 +153,7 @@ TRAEFIK = {
     "Duration": 250_000_000,
     "request_User-Agent": "curl/8",
 }
-CADDY = {
+CADDY: dict[str, Any] = {
     "ts": 1795262400.0,
     "request": {
         "remote_ip": "192.0.2.7",
@@ -187,6 +188,45 @@ def test_json_keeps_what_is_not_used() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("headers", "referrer", "rest"),
+    [
+        ({"User-Agent": ["one", "TWO"], "Referer": "https://x.org/"}, "https://x.org/", {"User-Agent": ["one", "TWO"]}),
+        ({"User-Agent": ["one"], "Referer": ["a", "b"]}, "a", {"Referer": ["a", "b"]}),
+        ({"User-Agent": ["one"], "Referer": {"a": "b"}}, None, {"Referer": {"a": "b"}}),
+        ({"User-Agent": ["one"], "Referer": [["a"]]}, None, {"Referer": [["a"]]}),
+        ({"User-Agent": ["one"], "Referer": [None, "b"]}, None, {"Referer": [None, "b"]}),
+        ({"User-Agent": "one"}, None, None),
+    ],
+)
+def test_caddy_headers_of_any_type(headers: dict[str, Any], referrer: str | None, rest: dict[str, Any] | None) -> None:
+    row = one("caddy-json", json.dumps(CADDY | {"request": CADDY["request"] | {"headers": headers}}))
+    assert (row["user_agent"], row.get("referrer")) == ("one", referrer)
+    assert row.get("extra") == ({"request": {"headers": rest}} if rest else None)
+
+
+def test_json_of_other_types_than_expected() -> None:
+    line = CADDY | {"request": "GET /", "size": [1, 2], "user_id": {"name": "ann"}, "duration": True}
+    assert one("caddy-json", json.dumps(line)) == {
+        "ts": NOON,
+        "status": 200,
+        "bytes": 1,
+        "extra": {"request": "GET /", "size": [1, 2], "user_id": {"name": "ann"}, "duration": True},
+    }
+
+
+def test_json_ports_take_no_other_fields_name() -> None:
+    line = NGINX | {"host": "x.org:8443", "host_port": 1, "remote_user": "ann", "x": "y"}
+    assert one("nginx-json", json.dumps(line))["extra"] == {"host_port": 1, "x": "y", "host_port_again": "8443"}
+
+
+def test_json_queries_that_the_url_does_not_have() -> None:
+    url = {"request": "GET /a?b=c HTTP/1.1"}
+    assert "extra" not in one("nginx-json", json.dumps(NGINX | url | {"args": "b=c"}))
+    assert one("nginx-json", json.dumps(NGINX | url | {"args": "b=d"}))["extra"] == {"args": "b=d"}
+    assert one("nginx-json", json.dumps({"msec": 1795262400, "status": 200, "args": "b=d"}))["extra"] == {"args": "b=d"}
+
+
 def test_json_with_escapes_that_json_does_not_know() -> None:
     line = json.dumps(NGINX).replace("/a?b=c", r"/\x22\xE9").encode() + b"\n" + json.dumps(NGINX).encode()
     result = FORMATS["nginx-json"].parse(line, 1, ParseContext(site="demo"))
@@ -205,8 +245,8 @@ def test_json_times(moment: str | int) -> None:
         ('{"status":200}', "timestamp"),
         ("[1]", "not in format caddy-json"),
         ('{"ts":1795262400.0', "not in format caddy-json"),
-        ('{"ts":1795262400.0,"status":200,"x":"\\ud800"}', "not in format caddy-json"),
         ("[" * 5_000, "not in format caddy-json"),
+        ('{"ts":1795262400.0,"status":200,"x":' + "[" * 200_000 + "]" * 200_000 + "}", "not in format caddy-json"),
         ("", "not in format caddy-json"),
     ],
 )
@@ -214,6 +254,30 @@ def test_json_rejects(line: str, reason: str) -> None:
     result = FORMATS["caddy-json"].parse(f"{line}\n{json.dumps(CADDY)}\n".encode(), 1, ParseContext(site="demo"))
     assert result.rejects.rows() == [(1, reason, line)]
     assert result.rows["_line"].to_list() == [2]
+
+
+def test_json_with_half_of_a_surrogate_pair() -> None:
+    assert one("caddy-json", '{"ts":1795262400.0,"status":200,"x":"\\ud800"}')["extra"] == {"x": "\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed"),
+    [
+        ("nginx-json", {"time_iso8601": "2026-11-21T12:00:00Z", "status": 200}),
+        ("apache-json", {"time_iso8601": "2026-11-21T12:00:00Z", "status": 200}),
+        ("traefik-json", {"StartUTC": "2026-11-21T12:00:00Z", "DownstreamStatus": 200}),
+        ("caddy-json", {"ts": "2026-11-21T12:00:00Z", "status": 200}),
+    ],
+)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_every_value_of_a_record_is_in_a_column_or_in_extra(name: str, fixed: dict[str, Any], data: st.DataObject) -> None:
+    fields = FORMATS[name].fields  # type: ignore[attr-defined]
+    keys = {key for path in fields for key in path} | {"x", "a.b", "host_port"}
+    block, numbers = data.draw(json_records(keys, fixed))
+    rows = FORMATS[name].parse(block, 1, ParseContext(site="demo")).rows
+    times = {round(time * factor) for time in rows["response_time_ms"].drop_nulls() for factor in (1e-3, 1e3, 1e6)}
+    assert numbers <= numbers_in(rows.rows()) | times
 
 
 def _mutated(text: str) -> st.SearchStrategy[bytes]:
