@@ -114,7 +114,8 @@ def raw_columns(values: pl.DataFrame, fields: Mapping[str, Field], context: Pars
     """The columns of `RAW_SCHEMA` but for `extra`, and what is left for it.
 
     Args:
-        values, fields, context: see `raw_frame`. Of several fields with the same target the first that is there counts.
+        values, fields, context: see `raw_frame`. Of several fields with the same target the first that is there counts,
+            of times that were measured in several units the finest.
 
     Returns:
         Rows whose `ts` is null where there is no timestamp that makes sense; and the rest: by each field's name what of it
@@ -125,6 +126,8 @@ def raw_columns(values: pl.DataFrame, fields: Mapping[str, Field], context: Pars
     extra: dict[str, pl.Expr] = {name: pl.col(name) for name, field in fields.items() if not field.target}
     for target in dict.fromkeys(field.target for field in fields.values() if field.target):
         names = [name for name, field in fields.items() if field.target == target]
+        if target == "response_time_ms":
+            names.sort(key=lambda name: MILLISECONDS[fields[name].kind])
         converted = [_converted(name, fields[name], context) for name in names]
         columns[target] = pl.coalesce(converted)
         for place, name in enumerate(names):

@@ -144,6 +144,9 @@ def test_apache(directive: str) -> None:
         ("%{msec}t %U%q %s", "1795262400000 /a 200", {"url": "/a", "status": 200}),
         ("%{sec}t %{ms}T %400,501{Referer}i %%", "1795262400 12 - %", {"response_time_ms": 12.0}),
         ("%{%Y-%m-%d %H:%M:%S}t %T", "2026-11-21 13:00:00 2", {"response_time_ms": 2000.0}),
+        ("%{sec}t %T/%D", "1795262400 0/1500", {"response_time_ms": 1.5, "extra": {"duration_s": "0"}}),
+        ("%{sec}t %T/%{ms}T", "1795262400 2/1999", {"response_time_ms": 1999.0, "extra": {"duration_s": "2"}}),
+        ("%{sec}t %D/%T", "1795262400 -/2", {"response_time_ms": 2000.0}),
         ("[%{%d/%b/%Y %T}t.%{usec_frac}t %{%z}t] %O", "[21/Nov/2026 14:30:00.000000 +0230] 5", {"bytes": 5}),
     ],
 )
