@@ -1,84 +1,37 @@
 """Rollups equal the query over the rows, whatever happened to the rows (DESIGN 9)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import Mock
 
-import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyiceberg.table import Table
 
 from lakehouse import rollups
 from lakehouse.catalog import ensure_table, open_catalog
+from lakehouse.datasets import get_dataset
 from lakehouse.datasets.access_logs import DATASET
 from lakehouse.derived import files_of_days
-from lakehouse.engines import duckdb as engine
-from lakehouse.engines.dialect import to_duckdb
-from lakehouse.inputs import InputFile
 from lakehouse.reading import Reader
 from lakehouse.rollups import update_rollups
+from tests.support import processes
 from tests.support.home import Home
+from tests.support.rollups import ACCESS_FORMAT, access_line, api_line, assert_rollups_hold, reader
+from tests.support.stops import EXIT_CODE
 
 pytestmark = pytest.mark.embedded
 
 
-def line(day: int, hour: int, address: int, status: int, path: str, millis: int) -> bytes:
-    return (
-        f"10.{address}.0.1 - - [{day:02d}/Mar/2026:{hour:02d}:30:00 +0000] "
-        f'"GET /{path}/x HTTP/1.1" {status} {100 * address} "-" "agent/{address % 3}" {millis}\n'
-    ).encode()
-
-
-FORMAT = (
-    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
-    '"$http_referer" "$http_user_agent" $request_time'
-)
-
-
-class StoppedError(Exception):
-    pass
-
-
-class StopAt:
-    """Ends a load at a step, as a kill does: nothing after it runs."""
-
-    def __init__(self, step: str):
-        self.wanted = step
-
-    def step(self, name: str) -> None:
-        if name == self.wanted:
-            raise StoppedError
-
-    def read(self, found: InputFile, size: int) -> None:
-        pass
-
-
-@contextmanager
-def reader(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    with Reader(home.settings).connect() as connection:
-        yield connection
-
-
-def assert_rollups_hold(home: Home) -> None:
-    with reader(home) as connection:
-        for rollup in DATASET.rollups:
-            names = ", ".join(engine.identifier(column.name) for column in rollup.columns)
-            stored, wanted = f"SELECT {names} FROM {rollup.name}", to_duckdb(rollup.sql)
-            assert connection.execute(f"({stored}) EXCEPT ALL ({wanted})").fetchall() == [], rollup.name
-            assert connection.execute(f"({wanted}) EXCEPT ALL ({stored})").fetchall() == [], rollup.name
-
-
 def test_a_load_computes_the_days_that_it_touched_and_no_others(tmp_path: Path) -> None:
     home = Home(tmp_path, DATASET)
-    home.load(home.write("a.log", b"".join(line(day, 5, 1, 200, "a", 3) for day in range(1, 6))), format=FORMAT)
+    home.load(home.write("a.log", b"".join(access_line(day, 5, 1, 200, "a", 3) for day in range(1, 6))), format=ACCESS_FORMAT)
     before = {str(row["partition"]["date"]): row for row in _partitions(home, "access_logs_hourly")}
-    home.load(home.write("b.log", line(3, 7, 2, 404, "b", 9)), format=FORMAT)
+    home.load(home.write("b.log", access_line(3, 7, 2, 404, "b", 9)), format=ACCESS_FORMAT)
     after = {str(row["partition"]["date"]): row for row in _partitions(home, "access_logs_hourly")}
     changed = [day for day in after if after[day]["last_updated_snapshot_id"] != before[day]["last_updated_snapshot_id"]]
     assert changed == ["2026-03-03"]
@@ -91,19 +44,20 @@ def _partitions(home: Home, name: str) -> list[dict[str, dict[str, date]]]:
 
 
 @pytest.mark.parametrize("step", ["committed", "rolled up"])
-def test_a_crash_leaves_the_days_due(tmp_path: Path, step: str) -> None:
+def test_the_death_of_the_process_leaves_the_days_due(tmp_path: Path, step: str) -> None:
     home = Home(tmp_path, DATASET)
-    home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
-    with pytest.raises(StoppedError):
-        home.load(home.write("b.log", line(2, 5, 1, 200, "a", 3)), format=FORMAT, observer=StopAt(step))
+    home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
+    log = home.write("b.log", access_line(2, 5, 1, 200, "a", 3))
+    process = processes.start(processes.load, home.folder, [str(log)], {"format": ACCESS_FORMAT}, step, DATASET)
+    assert processes.wait(process) == EXIT_CODE
     # The next load has nothing new to commit, and does what the killed one has left undone.
-    home.load(home.folder / "b.log", format=FORMAT)
+    home.load(log, format=ACCESS_FORMAT)
     assert_rollups_hold(home)
 
 
 def test_an_unloaded_day_disappears_from_the_rollups(tmp_path: Path) -> None:
     home = Home(tmp_path, DATASET)
-    home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
+    home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
     home.unload(next(iter(home.ledger().inputs)))
     assert_rollups_hold(home)
     with reader(home) as connection:
@@ -112,7 +66,7 @@ def test_an_unloaded_day_disappears_from_the_rollups(tmp_path: Path) -> None:
 
 def test_a_changed_definition_is_computed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path, DATASET)
-    home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
+    home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
     catalog = open_catalog(home.settings)
     assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [()] * len(DATASET.rollups)
     monkeypatch.setattr("lakehouse.rollups.definition_digest", lambda rollup: "another")
@@ -123,12 +77,12 @@ def test_a_changed_definition_is_computed_anew(tmp_path: Path, monkeypatch: pyte
 
 def test_a_rival_that_loads_and_aggregates_meanwhile_is_not_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path, DATASET)
-    home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
-    rivals = [home.write("b.log", line(1, 6, 1, 200, "a", 3))]
+    home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
+    rivals = [home.write("b.log", access_line(1, 6, 1, 200, "a", 3))]
 
     def ensure_after_the_rival(*arguments: Any, **options: Any) -> Table:
         if rivals:
-            home.load(rivals.pop(), format=FORMAT)
+            home.load(rivals.pop(), format=ACCESS_FORMAT)
         return ensure_table(*arguments, **options)
 
     monkeypatch.setattr(rollups, "ensure_table", ensure_after_the_rival)
@@ -138,17 +92,17 @@ def test_a_rival_that_loads_and_aggregates_meanwhile_is_not_undone(tmp_path: Pat
 
 def test_all_rollups_of_a_load_list_its_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path, DATASET)
-    home.load(home.write("a.log", line(1, 5, 1, 200, "a", 3)), format=FORMAT)
+    home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
     listed = Mock(side_effect=files_of_days)
     monkeypatch.setattr(rollups, "files_of_days", listed)
-    home.load(home.write("b.log", line(1, 6, 1, 200, "a", 3)), format=FORMAT)
+    home.load(home.write("b.log", access_line(1, 6, 1, 200, "a", 3)), format=ACCESS_FORMAT)
     assert listed.call_count == 1
 
 
 def test_percentiles_and_visitors_are_within_their_bounds(tmp_path: Path) -> None:
     home = Home(tmp_path, DATASET)
-    content = b"".join(line(1, number % 24, number % 200, 200, "a", number / 1000) for number in range(1, 2001))  # type: ignore[arg-type]
-    home.load(home.write("a.log", content), format=FORMAT)
+    content = b"".join(access_line(1, number % 24, number % 200, 200, "a", number / 1000) for number in range(1, 2001))
+    home.load(home.write("a.log", content), format=ACCESS_FORMAT)
     with reader(home) as connection:
         (p50, p95, p99), exact = (
             connection.execute("SELECT p50_ms, p95_ms, p99_ms FROM access_logs_latency_daily").fetchone() or (0, 0, 0),
@@ -164,7 +118,9 @@ def test_percentiles_and_visitors_are_within_their_bounds(tmp_path: Path) -> Non
 def test_days_and_months_are_those_of_the_zone(tmp_path: Path) -> None:
     home = Home(tmp_path, DATASET, LAKEHOUSE_ZONE="Europe/Paris")
     # 23:30 UTC is the next day in Paris; the last night of March has 23 hours there.
-    home.load(home.write("a.log", line(28, 23, 1, 200, "a", 3) + line(31, 22, 1, 200, "a", 3)), format=FORMAT)
+    home.load(
+        home.write("a.log", access_line(28, 23, 1, 200, "a", 3) + access_line(31, 22, 1, 200, "a", 3)), format=ACCESS_FORMAT
+    )
     with reader(home) as connection:
         assert connection.execute("SELECT day FROM access_logs_daily ORDER BY 1").fetchall() == [
             (date(2026, 3, 29),),
@@ -176,53 +132,95 @@ def test_days_and_months_are_those_of_the_zone(tmp_path: Path) -> None:
         ]
 
 
-LINES = st.builds(
-    line,
-    st.integers(1, 4),
-    st.integers(0, 23),
-    st.integers(1, 9),
-    st.sampled_from([200, 204, 301, 404, 500]),
-    st.sampled_from(["a", "b", "geoserver"]),
-    st.integers(0, 3),
-)
-STEPS = st.sampled_from(["intent declared", "staged", "ledger written", "commit prepared", "committed", None, None, None])
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("load"), st.integers(0, 3), st.lists(LINES, min_size=1, max_size=5), STEPS),
-        st.tuples(st.just("unload"), st.integers(0, 3), st.none(), st.none()),
-        st.tuples(st.just("replace"), st.integers(0, 3), st.lists(LINES, min_size=1, max_size=5), STEPS),
-        st.tuples(st.just("day"), st.integers(1, 4), st.lists(LINES, min_size=1, max_size=3), STEPS),
+# Deaths of the process: its number of effects (files written and deleted, commits of the catalog) up to its end. ------------
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A dataset with rollups, lines of it, and how many effects a load of some of them has: up to its commit, and in all."""
+
+    dataset: Any
+    lines: st.SearchStrategy[bytes]
+    options: dict[str, Any]
+    effects_to_commit: int
+    effects: int
+
+    def load(self, home: Home, paths: list[str], dies_at: int | None = None, **changes: Any) -> None:
+        """Load, in a process that dies at this effect, if there is one."""
+        if dies_at is None:
+            home.load(*paths, **self.options, **changes)
+            return
+        options = {**self.options, **changes}
+        process = processes.start(processes.load_until_effect, home.folder, paths, options, dies_at, self.dataset)
+        assert processes.wait(process) in (EXIT_CODE, 0)
+
+
+DAYS, HOURS = st.integers(1, 4), st.integers(0, 23)
+ACCESS = Sample(
+    DATASET,
+    st.builds(
+        access_line,
+        DAYS,
+        HOURS,
+        st.integers(1, 9),
+        st.sampled_from([200, 204, 301, 404, 500]),
+        st.sampled_from(["a", "b", "geoserver"]),
+        st.integers(0, 3),
     ),
-    min_size=1,
-    max_size=6,
+    {"format": ACCESS_FORMAT},
+    effects_to_commit=24,
+    effects=220,
+)
+API = Sample(
+    get_dataset("api_logs", Path()),
+    st.builds(api_line, DAYS, HOURS, st.integers(0, 9), st.sampled_from([200, 500]), st.sampled_from(["4711A", "0111Z"])),
+    {},
+    effects_to_commit=18,
+    effects=66,
 )
 
 
-@settings(max_examples=8, deadline=None)
-@given(OPERATIONS)
-def test_rollups_hold_after_any_sequence_of_changes(operations: list[tuple[str, int, list[bytes] | None, str | None]]) -> None:
+@st.composite
+def changes(draw: st.DrawFn, sample: Sample) -> list[tuple[str, int, list[bytes], int | None]]:
+    """Kinds of change, each with a log or a day, new lines, and when the process dies that makes it, if it does."""
+    dies_at = st.none() | st.integers(0, sample.effects_to_commit) | st.integers(sample.effects_to_commit, sample.effects)
+    change = st.tuples(
+        st.sampled_from(["grow", "grow", "unload", "replace", "replace day"]),
+        st.integers(1, 3),
+        st.lists(sample.lines, min_size=1, max_size=5),
+        dies_at,
+    )
+    return draw(st.lists(change, min_size=2, max_size=6))
+
+
+@pytest.mark.parametrize("sample", [ACCESS, API], ids=lambda sample: sample.dataset.name)
+@given(st.data())
+# Looking for a shorter sequence that fails too would take minutes.
+@settings(max_examples=6, phases=(Phase.reuse, Phase.generate))
+def test_rollups_hold_after_any_sequence_of_changes(sample: Sample, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
-        home = Home(Path(folder), DATASET)
+        home = Home(Path(folder), sample.dataset)
         logs: dict[int, bytes] = {}
-        for number, (kind, index, new_lines, step) in enumerate(operations):
-            content = b"".join(new_lines or [])
-            records = {record.location: record.id for record in home.ledger().inputs.values()} if home.table() else {}
-            loaded = records.get(str(home.folder / f"{index}.log"))
-            try:
-                observer = StopAt(step) if step else None
-                if kind == "load":
-                    logs[index] = logs.get(index, b"") + content
-                    home.load(home.write(f"{index}.log", logs[index]), format=FORMAT, observer=observer)
-                elif kind == "unload" and loaded:
-                    home.unload(loaded)
-                elif kind == "replace" and loaded:
-                    logs[index] = content
-                    home.load(home.write(f"{index}.log", content), format=FORMAT, replace=(loaded,), observer=observer)
-                elif kind == "day":
-                    path = home.write(f"day{number}.log", content)
-                    home.load(path, format=FORMAT, replace_day=date(2026, 3, index), observer=observer)
-            except StoppedError:
+        checked = True
+        for number, (kind, index, lines, dies_at) in enumerate(data.draw(changes(sample))):
+            log = home.folder / f"{index}.log"
+            records = home.ledger().inputs.values() if home.table() else []
+            loaded = tuple(record.id for record in records if record.location == str(log))
+            if kind == "grow" or (kind == "replace" and loaded):
+                logs[index] = b"".join(lines) if kind == "replace" else logs.get(index, b"") + b"".join(lines)
+                log.write_bytes(logs[index])
+                sample.load(home, [str(log)], dies_at, replace=loaded if kind == "replace" else ())
+            elif kind == "unload" and loaded:
+                sample.load(home, [], dies_at, replace=loaded)
+            elif kind == "replace day":
+                day = home.write(f"day-{number}.log", b"".join(lines))
+                sample.load(home, [str(day)], dies_at, replace_day=date(2026, 3, index))
+            else:
                 continue
-        if home.table():
-            update_rollups(open_catalog(home.settings), home.settings, DATASET)
+            checked = dies_at is None
+            if checked:
+                assert_rollups_hold(home)
+        if not checked:
+            # The next load has nothing to commit, and does what the dead one has left undone.
+            sample.load(home, [str(home.write("empty.log", b""))])
             assert_rollups_hold(home)

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import multiprocessing
 import os
 import resource
@@ -21,6 +22,7 @@ from lakehouse.observer import SilentObserver
 from lakehouse.storage import Store
 from tests.support.home import Home
 from tests.support.stops import EXIT_CODE, PATIENCE, ExitAt
+from tests.support.tiny import TINY
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.support.processes", "duckdb", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow"])
@@ -56,37 +58,41 @@ def wait(process: ForkServerProcess) -> int:
     return code
 
 
-def load(folder: Path, paths: list[str], options: dict[str, Any], exit_at: str | None = None) -> None:
+def load(folder: Path, paths: list[str], options: dict[str, Any], exit_at: str | None = None, dataset: Any = TINY) -> None:
     """Load in this process, which ends at a step."""
-    Home(folder).load(*paths, observer=ExitAt(exit_at) if exit_at else SilentObserver(), **options)
+    Home(folder, dataset).load(*paths, observer=ExitAt(exit_at) if exit_at else SilentObserver(), **options)
 
 
-def load_until_effect(folder: Path, paths: list[str], options: dict[str, Any], number: int) -> None:
-    """Load in this process, which ends before or after it has changed something that outlives it, the number-th time."""
-    left = number
+def at_each_effect(call: Callable[[], None]) -> None:
+    """From now on, call before and after this process changes something that outlives it: a file, the catalog's database."""
 
-    def count() -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            os._exit(EXIT_CODE)
-
-    def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+    def told(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def call(*arguments: Any, **named: Any) -> Any:
-            count()
+        def change(*arguments: Any, **named: Any) -> Any:
+            call()
             result = function(*arguments, **named)
-            count()
+            call()
             return result
 
-        return call
+        return change
 
     for owner, name in (
         (Store, "write"), (Store, "delete"), (PyArrowFile, "create"), (SqlCatalog, "_write_metadata"), (Session, "commit"),
     ):  # fmt: skip
-        call = deadly(getattr(owner, name))
-        setattr(owner, name, staticmethod(call) if isinstance(inspect.getattr_static(owner, name), staticmethod) else call)
-    Home(folder).load(*paths, **options)
+        change = told(getattr(owner, name))
+        setattr(owner, name, staticmethod(change) if isinstance(inspect.getattr_static(owner, name), staticmethod) else change)
+
+
+def load_until_effect(folder: Path, paths: list[str], options: dict[str, Any], number: int, dataset: Any = TINY) -> None:
+    """Load in this process, which ends before or after it has changed something that outlives it, the number-th time."""
+    effects = itertools.count()
+
+    def die_in_time() -> None:
+        if next(effects) == number:
+            os._exit(EXIT_CODE)
+
+    at_each_effect(die_in_time)
+    Home(folder, dataset).load(*paths, **options)
 
 
 def queue() -> Any:
@@ -99,9 +105,9 @@ def barrier(parties: int) -> Any:
     return _context.Barrier(parties)
 
 
-def load_together(folder: Path, path: str, options: dict[str, Any], begin: Any, answers: Any) -> None:
+def load_together(folder: Path, path: str, options: dict[str, Any], begin: Any, answers: Any, dataset: Any = TINY) -> None:
     """Load at the same moment as others, and tell what came of it."""
-    home = Home(folder)
+    home = Home(folder, dataset)
     begin.wait(PATIENCE)
     try:
         answers.put((path, [outcome.status for outcome in home.load(path, **options).outcomes]))
