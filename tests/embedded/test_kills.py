@@ -4,108 +4,139 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lakehouse.inputs import InputFile
+from lakehouse.datasets.access_logs import DATASET
 from lakehouse.maintain import clean_up
-from lakehouse.observer import SilentObserver
 from tests.support import processes
 from tests.support.home import Home
+from tests.support.rollups import ACCESS_FORMAT, access_line, assert_rollups_hold
 from tests.support.state import left_over, rows
 from tests.support.stops import PATIENCE
-from tests.support.tiny import DAY, lines
+from tests.support.tiny import DAY, TINY
 
 pytestmark = pytest.mark.embedded
-KILLS = 100
 LOGS = 4
+NO_RECORD = b"no record\n"
 
 
-class Tell(SilentObserver):
-    """Tells the parent at each step, so that it can kill soon after a chosen one."""
+@dataclass(frozen=True)
+class Victim:
+    """Loads that are killed.
 
-    def __init__(self, pipe: Any):
-        self._pipe = pipe
+    Args:
+        dataset: that is loaded.
+        options: of each load.
+        line: makes a line of a log's name and the line's number.
+        column: whose values no two lines share.
+        value: finds that column in a line.
+        kills: how many loads are killed.
+        effects: a load is killed soon after so many effects at most; about as many as it has.
+    """
 
-    def step(self, name: str) -> None:
-        self._pipe.send(name)
+    dataset: Any
+    options: dict[str, Any]
+    line: Callable[[str, int], bytes]
+    column: str
+    value: Callable[[bytes], bytes]
+    kills: int
+    effects: int
 
-    def read(self, found: InputFile, size: int) -> None:
-        self._pipe.send("read")
+    def load(self, home: Home) -> None:
+        home.load(home.folder / "logs", max_rejects=1.0, **self.options)
+
+    def rows(self, contents: dict[str, bytes]) -> Counter[tuple[str, str]]:
+        """What must be there of some logs."""
+        lines = [line for content in contents.values() for line in content.splitlines(keepends=True) if line != NO_RECORD]
+        return Counter(("s", self.value(line).decode()) for line in lines)
 
 
-def load_and_tell(folder: Path, paths: list[str], pipe: Any) -> None:
-    Home(folder).load(*paths, observer=Tell(pipe), max_rejects=1.0)
+def tiny_line(log: str, number: int) -> bytes:
+    return b"%d %s-%d\n" % (number * DAY // 5, log.encode(), number)
+
+
+def hit(log: str, number: int) -> bytes:
+    return access_line(1 + number // 5 % 10, number % 24, number % 9, (200, 404, 500)[number % 3], f"{log}-{number}", 0.1)
+
+
+VICTIMS = (
+    Victim(TINY, {}, tiny_line, "text", lambda line: line.split()[1], kills=70, effects=50),
+    # Nine of ten of its effects are those of its rollups.
+    Victim(DATASET, {"format": ACCESS_FORMAT}, hit, "path", lambda line: line.split()[6], kills=30, effects=240),
+)
+
+
+def load_and_tell(folder: Path, number: int, pipe: Any) -> None:
+    """Load, and tell the parent before and after each effect, so that it can kill soon after a chosen one."""
+    processes.at_each_effect(lambda: pipe.send(None))
+    VICTIMS[number].load(Home(folder, VICTIMS[number].dataset))
     pipe.close()
 
 
-def growing_logs(home: Home, chance: random.Random) -> Iterator[dict[str, bytes]]:
+def growing_logs(home: Home, victim: Victim, chance: random.Random) -> Iterator[dict[str, bytes]]:
     """Makes some of the logs longer, by lines of several days, some of them no records; yields what is in each."""
     contents = {f"{index}.log": b"" for index in range(LOGS)}
     while True:
         for name in chance.sample(sorted(contents), chance.randint(1, LOGS)):
             number = contents[name].count(b"\n")
-            new = lines(chance.randint(1, 30), start=number * 997, step=DAY // 5, text=f"{name}-{number}-")
-            contents[name] += new + (b"no record\n" if chance.random() < 0.3 else b"")
+            contents[name] += b"".join(victim.line(name, number + index) for index in range(chance.randint(1, 30)))
+            contents[name] += NO_RECORD if chance.random() < 0.3 else b""
             home.write(f"logs/{name}", contents[name])
         yield contents
 
 
-def records(contents: dict[str, bytes]) -> Counter[tuple[str, str]]:
-    return Counter(
-        ("s", line.split(b" ", 1)[1].decode())
-        for content in contents.values()
-        for line in content.splitlines()
-        if line[:1].isdigit()
-    )
-
-
-def test_a_hundred_kills(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(len(VICTIMS)), ids=[victim.dataset.name for victim in VICTIMS])
+def test_a_hundred_kills(tmp_path: Path, number: int) -> None:
+    victim = VICTIMS[number]
     seed = int(os.environ.get("LAKEHOUSE_TEST_SEED") or random.SystemRandom().randrange(2**32))
     print(f"LAKEHOUSE_TEST_SEED={seed}")
     chance = random.Random(seed)
-    home = Home(tmp_path)
-    logs = growing_logs(home, chance)
+    home = Home(tmp_path, victim.dataset)
+    logs = growing_logs(home, victim, chance)
     before: Counter[tuple[str, str]] = Counter()
     kills = 0
-    while kills < KILLS:
+    while kills < victim.kills:
         contents = next(logs)
-        after = records(contents)
+        after = victim.rows(contents)
         ours, theirs = processes.pipe()
-        process = processes.start(load_and_tell, home.folder, [str(home.folder / "logs")], theirs)
+        process = processes.start(load_and_tell, home.folder, number, theirs)
         theirs.close()
-        killed = kill_somewhere(process.pid, ours, chance)
+        killed = kill_somewhere(process.pid, ours, victim, chance)
         code = processes.wait(process)
         assert code in (-signal.SIGKILL, 0)
         kills += killed and code != 0
-        there = rows(home)
+        there = rows(home, victim.column)
         assert there in (before, after), f"after {kills} kills, seed {seed}"
         if code == 0:
             assert there == after
+            assert_rollups_hold(home)
         before = there
         if chance.random() < 0.1:
             clean_up(home.settings, home.dataset, timedelta(0))
             assert left_over(home) == [], f"after {kills} kills, seed {seed}"
-    home.load(home.folder / "logs", max_rejects=1.0)
-    assert rows(home) == records(contents)
+    victim.load(home)
+    assert rows(home, victim.column) == victim.rows(contents)
+    assert_rollups_hold(home)
     clean_up(home.settings, home.dataset, timedelta(0))
     assert left_over(home) == []
 
 
-def kill_somewhere(process_id: int | None, pipe: Any, chance: random.Random) -> bool:
-    """Wait for some steps, then a little longer, and kill; False: it had already come to its end."""
+def kill_somewhere(process_id: int | None, pipe: Any, victim: Victim, chance: random.Random) -> bool:
+    """Wait for some effects, then a little longer, and kill; False: it had already come to its end."""
     assert process_id is not None
-    for _ in range(chance.randint(1, 8)):
+    for _ in range(chance.randint(1, victim.effects)):
         assert pipe.poll(PATIENCE)
         try:
             pipe.recv()
         except EOFError:
             return False
-    for _ in range(chance.randrange(20_000)):  # between two steps, too: burn a little time
+    for _ in range(chance.randrange(20_000)):  # between two effects, too: burn a little time
         pass
     os.kill(process_id, signal.SIGKILL)
     return True

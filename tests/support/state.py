@@ -14,14 +14,14 @@ from lakehouse.rejects import read_rejects
 from tests.support.home import Home
 
 
-def rows(home: Home) -> Counter[tuple[str, str]]:
-    """Site and text of every row, with how often it is there."""
+def rows(home: Home, column: str = "text") -> Counter[tuple[str, str]]:
+    """Site and text (or another column) of every row, with how often it is there."""
     table = home.table()
     if table is None:
         return Counter()
-    found = table.scan(selected_fields=("site", "text", "_input", "_line", "date")).to_arrow().to_pylist()
+    found = table.scan(selected_fields=("site", column, "_input", "_line", "date")).to_arrow().to_pylist()
     _check_against_ledger(home, found)
-    return Counter((row["site"], row["text"]) for row in found)
+    return Counter((row["site"], row[column]) for row in found)
 
 
 def _check_against_ledger(home: Home, found: list[dict[str, object]]) -> None:
