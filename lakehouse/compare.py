@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -11,10 +12,10 @@ from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import InputError
 from lakehouse.identity import Hasher
-from lakehouse.inputs import HEAD_BYTES, InputFile, find_inputs, open_input, whole_lines
+from lakehouse.inputs import HEAD_BYTES, InputFile, find_inputs, open_input
 from lakehouse.ledger import InputRecord, Ledger
 from lakehouse.load_options import Options
-from lakehouse.parse import is_final, with_origin
+from lakehouse.parse import LineParse, is_final, with_origin
 from lakehouse.rejects import read_rejects
 from lakehouse.settings import Settings
 
@@ -97,17 +98,12 @@ class RowComparer:
             parser = self.dataset.open_parser(head, context, None)
             if isinstance(parser, FileParser):
                 return
-            line, carry = 1, b""
-            stream = (block for blocks in ((head,), opened.blocks()) for block in blocks)
-            for block, last in whole_lines(stream):
-                if last and not is_final(opened, options):
-                    break
-                data = carry + block
-                parsed = parser.parse(data, line, last)
+            line = 1
+            lines = LineParse(self.dataset, parser.parse, Hasher(), line, is_final(opened, options))
+            for parsed in lines.parsed(chain((head,), opened.blocks())):
                 rows = with_origin(parsed.rows, self.dataset, record.site, record.id)
                 yield rows, parsed.rejects, line, line + parsed.lines - 1
                 line += parsed.lines
-                carry = data[parsed.consumed :]
 
 
 def _names(rows: pl.DataFrame) -> str:

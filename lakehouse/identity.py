@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,6 +79,14 @@ class Hasher:
     def _next_stop(self) -> int:
         checkpoint = FIRST_CHECKPOINT << len(self.checkpoints)
         return min(checkpoint, self._marks[-1]) if self._marks else checkpoint
+
+    def copy(self) -> "Hasher":
+        """Another one that goes on from here by itself."""
+        other = copy(self)
+        other._hash = self._hash.copy()
+        other.checkpoints, other.line_ends = self.checkpoints.copy(), self.line_ends.copy()
+        other._marks, other.digest_at = self._marks.copy(), self.digest_at.copy()
+        return other
 
     @property
     def digest(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,6 +23,8 @@ from lakehouse.storage import explain, is_s3, s3_client, split_s3
 
 BLOCK_BYTES = 16 * 2**20
 """Bytes read, parsed and written at a time: memory is a small multiple of it, and much is done once a block."""
+MAX_LINE_BYTES = BLOCK_BYTES
+"""Bytes of a line without its newline; a longer one is none of a log, and never in memory as a whole. No block is longer."""
 HEAD_BYTES = 64 * 1024
 """Bytes in which a format is detected and inputs are first told apart."""
 _READ_BYTES = 2**20
@@ -383,24 +385,48 @@ def _decompressed(stream: _Prefixed, compression: str) -> _Readable:
     return cast(_Readable, pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
 
 
-def whole_lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Cut blocks behind their last newline.
+class Piece(NamedTuple):
+    """Bytes of an input of lines.
 
-    Yields:
-        Bytes that end in a newline, and False; at the end what stands behind the last newline (it may be empty), and True.
+    Args:
+        data: whole lines; or a part of one that is longer than MAX_LINE_BYTES, which ends where data ends in a newline.
+        too_long: it is such a part.
+        last: it is what stands behind the last newline, and may be empty.
     """
-    rest = b""
+
+    data: bytes
+    too_long: bool = False
+    last: bool = False
+
+
+def whole_lines(blocks: Iterator[bytes]) -> Iterator[Piece]:
+    """Cut blocks, none of them longer than MAX_LINE_BYTES, behind their last newline; the last piece is `last`."""
+    begun: list[bytes] = []
+    size = 0
+    too_long = False
     for block in blocks:
+        end = block.find(b"\n")
+        if too_long or size + (len(block) if end < 0 else end) > MAX_LINE_BYTES:
+            yield from (Piece(part, too_long=True) for part in begun)
+            begun, size = [], 0
+            too_long = end < 0
+            yield Piece(block if too_long else block[: end + 1], too_long=True)
+            if too_long:
+                continue
+            block = block[end + 1 :]
         cut = block.rfind(b"\n") + 1
-        if cut == 0:
-            rest += block
-            continue
-        whole = b"".join((rest, memoryview(block)[:cut])) if rest or cut < len(block) else block
+        if cut:
+            whole = b"".join((*begun, memoryview(block)[:cut])) if begun or cut < len(block) else block
+            begun, size = [], 0
         rest = block[cut:]
         del block  # nobody needs it while the lines are dealt with, nor these while the next block is read
-        yield whole, False
-        del whole
-    yield rest, True
+        if cut:
+            yield Piece(whole)
+            del whole
+        if rest:
+            begun.append(rest)
+            size += len(rest)
+    yield Piece(b"".join(begun), too_long, last=True)
 
 
 def display_name(location: str) -> str:

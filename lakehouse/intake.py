@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.errors import InputError, UsageError
 from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify
-from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, open_input, whole_lines
+from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, Piece, open_input, whole_lines
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
@@ -153,20 +153,26 @@ class Intake:
             What it is, the hash, and the bytes of that last line.
         """
         hasher = Hasher(record.length for record in related)
-        open_ends = {record.length for record in related if record.open_end}
-        bytes_after: dict[int, bytes] = {}
+        line_begin: Hasher | None = None  # where a line began that is too long
+        bytes_after = {record.length: b"" for record in related if record.open_end}
         pending = 0
         with open_input(found, self.settings) as opened:
             head = opened.read(HEAD_BYTES)
             blocks = chain((head,), opened.blocks())
-            for block, last in whole_lines(blocks) if self._has_lines(head) else ((block, False) for block in blocks):
+            for block, too_long, last in whole_lines(blocks) if self._has_lines(head) else map(Piece, blocks):
+                if too_long and line_begin is None:
+                    line_begin = hasher.copy()
                 if last and not is_final(opened, options):
-                    pending = len(block)
+                    begun = line_begin or hasher
+                    pending = hasher.length + len(block) - begun.length
+                    hasher = begun
                     continue
-                for length in open_ends:
-                    if hasher.length <= length < hasher.length + len(block):
-                        bytes_after[length] = block[length - hasher.length :][:2]
+                for length, after in bytes_after.items():
+                    start = max(length - hasher.length, 0)
+                    bytes_after[length] = (after + block[start : start + 2])[:2]
                 hasher.update(block)
+                if block.endswith(b"\n"):
+                    line_begin = None
         return identify(hasher, related, bytes_after), hasher, pending
 
     def _has_lines(self, head: bytes) -> bool:
@@ -194,9 +200,9 @@ class Intake:
         except InputError as error:
             raise type(error)(f"{found.location}: {error}") from error
         input_id = grown.id if grown else secrets.token_hex(8)
-        hasher = Hasher(record.length for record in related)
         parse = InputParse(
-            self.dataset, self.writer, self.rejects, self.observer, opened, head, hasher, site, source, input_id
+            self.dataset, self.writer, self.rejects, self.observer, opened, head,
+            Hasher(record.length for record in related), site, source, input_id,
         )  # fmt: skip
         pending = 0
         if isinstance(parser, FileParser):
@@ -204,6 +210,7 @@ class Intake:
         else:
             pending = parse.parse_lines(parser, grown, options)
         parse.check_rejects(options.max_rejects)
+        hasher = parse.hasher
         if not _still(identity, grown, related, hasher):
             raise InputError(f"{found.location}: it was changed while it was being read: run the load again")
         self._check_other_sites(found, hasher, site)

@@ -1,6 +1,6 @@
 """Parse what is new of one input, stage its rows and rejects, and count them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -9,7 +9,16 @@ from tempfile import NamedTemporaryFile
 import polars as pl
 
 from lakehouse.catalog import table_columns
-from lakehouse.datasets.base import Dataset, EncodingParser, FileParser, Parsed, Parser
+from lakehouse.datasets.base import (
+    COLUMN_TYPES,
+    MAX_REJECT_TEXT,
+    REJECT_SCHEMA,
+    Dataset,
+    EncodingParser,
+    FileParser,
+    Parsed,
+    Parser,
+)
 from lakehouse.datasets.encoded_rows import EncodedRows
 from lakehouse.errors import TooManyRejectsError
 from lakehouse.identity import Hasher
@@ -23,11 +32,83 @@ from lakehouse.stage import PartitionWriter
 REJECTS_FROM_LINES = 100
 """The share of rejects is taken of at least this many lines, so that one odd line does not stop a short input."""
 EXAMPLES = 3
+TOO_LONG = "line too long"
+"""The reason of a line of more than MAX_LINE_BYTES."""
+_BEGINNING_BYTES = 4 * MAX_REJECT_TEXT
+"""Bytes of such a line that hold all the characters that are kept of it, each of which takes four at most."""
 
 
 def is_final(opened: OpenInput, options: Options) -> bool:
     """Whether what stands behind the last newline is all there will be."""
     return options.final or opened.compression is not None
+
+
+class LineParse:
+    """An input's lines on their way through its parser.
+
+    Args:
+        dataset: whose rows they give.
+        parse: the parser's method.
+        hasher: is given the bytes that are dealt with; `self.hasher` is the one to ask afterwards.
+        line: number of the first line.
+        final: what stands behind the last newline is all there will be.
+        open_end: the last line dealt with had no newline.
+        pending: bytes of a last line or record that waits to be complete.
+    """
+
+    def __init__(
+        self, dataset: Dataset, parse: Callable[[bytes, int, bool], Parsed], hasher: Hasher, line: int, final: bool
+    ) -> None:
+        self.hasher = hasher
+        self.open_end = False
+        self.pending = 0
+        self._dataset = dataset
+        self._parse = parse
+        self._line = line
+        self._final = final
+
+    def parsed(self, blocks: Iterator[bytes]) -> Iterator[Parsed]:
+        """The parser's answers, in the order of the lines; once there are no more, the attributes are right."""
+        carry = beginning = b""
+        ahead: Hasher | None = None  # of a line that is too long, and that may have to wait for its newline
+        for data, too_long, last in whole_lines(blocks):
+            if too_long:
+                if ahead is None:
+                    ahead = self.hasher.copy()
+                    ahead.update(carry)
+                ahead.update(data)
+                beginning += data[: _BEGINNING_BYTES - len(beginning)]
+                if data.endswith(b"\n") or (last and self._final):
+                    if carry:  # no record goes on through such a line
+                        yield self._counted(self._parse(carry, self._line, True))
+                    yield self._counted(self._too_long(beginning))
+                    self.hasher, self.open_end = ahead, not data.endswith(b"\n")
+                    carry, beginning, ahead = b"", b"", None
+                continue
+            if last and data and not self._final:
+                self.pending = len(carry) + len(data)
+                return
+            data = carry + data if carry else data
+            if not data:
+                continue
+            parsed = self._counted(self._parse(data, self._line, last and self._final))
+            self.hasher.update(memoryview(data)[: parsed.consumed])
+            if parsed.consumed:
+                self.open_end = data[parsed.consumed - 1 : parsed.consumed] != b"\n"
+            carry = data[parsed.consumed :]
+            yield parsed
+            del data, parsed  # or two blocks, with the rows of one, would be in memory while the next is read
+        self.pending = ahead.length - self.hasher.length if ahead else len(carry)
+
+    def _counted(self, parsed: Parsed) -> Parsed:
+        self._line += parsed.lines
+        return parsed
+
+    def _too_long(self, beginning: bytes) -> Parsed:
+        text = beginning.decode(errors="backslashreplace")[:MAX_REJECT_TEXT]
+        rejects = pl.DataFrame([(self._line, TOO_LONG, text, False)], REJECT_SCHEMA, orient="row")
+        schema = {column.name: COLUMN_TYPES[column.type] for column in self._dataset.columns} | {"_line": pl.Int64()}
+        return Parsed(pl.DataFrame(schema=schema), rejects, consumed=0, lines=1)
 
 
 @dataclass
@@ -76,25 +157,14 @@ class InputParse:
             line = grown.lines + 1
             if grown.open_end:
                 stream = _drop_newline(stream, self.hasher)
-        carry = b""
-        final = is_final(self.opened, options)
         parse = parser.parse_encoded if isinstance(parser, EncodingParser) else parser.parse
-        for block, last in whole_lines(stream):
-            if last and block and not final:
-                return len(carry) + len(block)
-            data = carry + block if carry else block
-            if not data:
-                continue
-            parsed = parse(data, line, last and final)
+        lines = LineParse(self.dataset, parse, self.hasher, line, is_final(self.opened, options))
+        for parsed in lines.parsed(stream):
             self._stage(parsed)
-            self.hasher.update(memoryview(data)[: parsed.consumed])
-            if parsed.consumed:
-                self.open_end = data[parsed.consumed - 1 : parsed.consumed] != b"\n"
             self._report()
-            line += parsed.lines
-            carry = data[parsed.consumed :]
-            del block, data, parsed  # or two blocks, with the rows of one, would be in memory while the next is read
-        return len(carry)
+            del parsed  # see LineParse
+        self.hasher, self.open_end = lines.hasher, lines.open_end
+        return lines.pending
 
     def parse_file(self, parser: FileParser) -> None:
         """Parse an input that only makes sense as a whole, from a local copy."""

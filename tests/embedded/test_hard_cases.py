@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import zstandard
 
-from lakehouse import intake, parse
+from lakehouse import compare, intake, parse
+from lakehouse.datasets import get_dataset
 from lakehouse.errors import CatalogError, InputError, LakehouseError, UsageError
 from lakehouse.inputs import InputFile, OpenInput
 from lakehouse.ledger import ledger_root
 from lakehouse.maintain import clean_up
 from lakehouse.observer import SilentObserver
+from lakehouse.rejects import read_rejects
 from lakehouse.storage import Store
 from tests.support.home import Home
 from tests.support.state import count, left_over, rows
@@ -28,6 +30,15 @@ NO_TIME = timedelta(0)
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(intake, "HEAD_BYTES", 64)
+    monkeypatch.setattr(compare, "HEAD_BYTES", 64)
+    monkeypatch.setattr(OpenInput.blocks, "__defaults__", (256,))
+    monkeypatch.setattr("lakehouse.inputs._READ_BYTES", 64)
 
 
 def statuses(report: Any) -> list[str]:
@@ -64,6 +75,88 @@ def test_a_lone_carriage_return_behind_an_open_end_belongs_to_its_line(home: Hom
     log.write_bytes(b"1 a\n2 b\rc\n")
     home.load(log)
     assert home.texts() == ["a", "b\rc"]
+
+
+# Lines that are too long. ---------------------------------------------------------------------------------------------
+
+ENDLESS = b"\0" * 9000
+"""As a host that crashed or a `copytruncate` leaves them: no newline in sight."""
+
+
+@pytest.fixture
+def short_lines(monkeypatch: pytest.MonkeyPatch, small_blocks: None) -> None:
+    monkeypatch.setattr("lakehouse.inputs.MAX_LINE_BYTES", 500)
+
+
+def rejected(home: Home) -> list[tuple[Any, ...]]:
+    table = home.table()
+    return read_rejects(home.ledger(), table.io).select("_line", "reason", "text").rows()
+
+
+@pytest.mark.usefixtures("short_lines")
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+def test_a_line_that_is_too_long_is_a_reject_of_its_own(home: Home, compress: Any) -> None:
+    content = lines(100) + ENDLESS + b"\n" + lines(20, text="y")
+    log = home.write("a.log", compress(content))
+    assert home.load(log).outcomes[0].lines == 121
+    assert count(home) == 120
+    assert rejected(home) == [(101, "line too long", "\0" * 2000)]
+    assert home.query("SELECT min(_line), max(_line) FROM t WHERE text LIKE 'y%'") == [(102, 121)]
+    assert statuses(home.load(home.write("copy.log", content))) == ["unchanged"]
+    assert statuses(home.load(home.write("copy.log", content + lines(5, text="z")))) == ["grown"]
+    assert count(home) == 125
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_an_endless_last_line_waits_for_its_newline(home: Home) -> None:
+    log = home.write("a.log", lines(100) + ENDLESS)
+    assert home.load(log).outcomes[0].pending == len(ENDLESS)
+    assert [record.length for record in home.ledger().inputs.values()] == [len(lines(100))]
+    for endless, status in ((2 * ENDLESS, "unchanged"), (3 * ENDLESS + b"\n4 d\n" + ENDLESS, "grown")):
+        log.write_bytes(lines(100) + endless)
+        report = home.load(log)
+        assert statuses(report) == [status]
+        assert report.outcomes[0].pending == len(endless.rpartition(b"\n")[2])
+    assert count(home) == 101
+    assert rejected(home) == [(101, "line too long", "\0" * 2000)]
+
+
+@pytest.mark.usefixtures("short_lines")
+@pytest.mark.parametrize("more", [b"\n", b"\r\n", b"x\n"])
+def test_an_endless_last_line_that_was_taken_for_final(home: Home, more: bytes) -> None:
+    log = home.write("a.log", lines(100) + ENDLESS)
+    home.load(log, final=True)
+    assert rejected(home) == [(101, "line too long", "\0" * 2000)]
+    log.write_bytes(lines(100) + ENDLESS + more + lines(3, text="y"))
+    assert statuses(home.load(log)) == ["replaced" if b"x" in more else "grown"]
+    assert count(home) == 103
+    assert rejected(home) == [(101, "line too long", "\0" * 2000)]
+    assert home.query("SELECT min(_line) FROM t WHERE text LIKE 'y%'") == [(102,)]
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_an_old_copy_with_a_line_that_is_too_long(home: Home) -> None:
+    content = lines(100) + ENDLESS + b"\n" + lines(3000, text="y")
+    log = home.write("a.log", content)
+    home.load(log)
+    log.unlink()
+    assert statuses(home.load(home.write("old.log", content[: content.index(b"y999") + 5]))) == ["old copy"]
+    assert count(home) == 3100
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_an_open_record_ends_before_a_line_that_is_too_long(tmp_path: Path) -> None:
+    home = Home(tmp_path, get_dataset("api_logs", Path()))
+    record = b"2026-11-21 10:00:00,000 - INFO - {'Query': {'text_description': 'a'},%s 'Response': {'IC': 0.9}}\n"
+    half = record[:60] + b"\n"
+    log = home.write("api.log", record % b"" + half + ENDLESS)
+    assert home.load(log).outcomes[0].pending == len(half + ENDLESS)
+    log.write_bytes(record % b"" + half + ENDLESS + b"\n" + record % b"\n")
+    home.load(log)
+    assert home.query("SELECT _line FROM t ORDER BY 1") == [(1,), (4,)]
+    assert [(line, reason) for line, reason, _ in rejected(home)] == [(2, "half-written"), (3, "line too long")]
+    (record_now,) = home.ledger().inputs.values()
+    assert (record_now.lines, record_now.continuation_lines, record_now.length) == (5, 1, log.stat().st_size)
 
 
 # Copies within one command. -------------------------------------------------------------------------------------------
@@ -148,14 +241,6 @@ class ChangeWhileRead(SilentObserver):
     def read(self, found: InputFile, size: int) -> None:
         change, self._change = self._change, lambda: None
         change()
-
-
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parse, "BLOCK_BYTES", 256)
-    monkeypatch.setattr(intake, "HEAD_BYTES", 64)
-    monkeypatch.setattr(OpenInput.blocks, "__defaults__", (256,))
-    monkeypatch.setattr("lakehouse.inputs._READ_BYTES", 64)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from lakehouse import intake, parse
+from lakehouse import compare, inputs, intake, parse
 from lakehouse.inputs import OpenInput
 from tests.support.home import Home
 from tests.support.state import rows
@@ -41,6 +41,10 @@ line = st.builds(
     st.text("ab é", max_size=12),
     st.sampled_from(["\n", "\n", "\r\n"]),
 )
+LONGEST = 400
+endless = st.builds(
+    lambda size, end: b"7 " + b"x" * size + end, st.integers(LONGEST - 3, 3 * LONGEST), st.sampled_from([b"\n", b"\r\n"])
+)
 noise = st.binary(max_size=30).map(lambda data: data.replace(b"\n", b" ") + b"\n")
 MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"PAR1")
 """What begins like this is no text: a compressed file, and here a damaged one."""
@@ -51,14 +55,16 @@ def is_log(content: bytes) -> bool:
     return not content.startswith(MAGIC) and not any(content[place:].startswith(magic) for place, magic, _ in intake.ARCHIVES)
 
 
-log = st.lists(st.one_of(line, line, line, noise), min_size=1, max_size=60).filter(lambda parts: is_log(parts[0]))
+log = st.lists(st.one_of(line, line, line, noise, endless), min_size=1, max_size=60).filter(lambda parts: is_log(parts[0]))
 
 
 @contextmanager
 def home(block_bytes: int) -> Iterator[Home]:
     """A lakehouse that reads in small pieces, so that these logs have many."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "MAX_LINE_BYTES", LONGEST)
         patch.setattr(parse, "BLOCK_BYTES", block_bytes)
+        patch.setattr(compare, "HEAD_BYTES", max(block_bytes // 2, 40))
         patch.setattr(intake, "HEAD_BYTES", max(block_bytes // 2, 40))
         patch.setattr(OpenInput.blocks, "__defaults__", (block_bytes,))
         yield Home(Path(folder))
@@ -73,6 +79,8 @@ def expected(content: list[bytes]) -> Counter[str]:
     parsed = []
     for part in content:
         head, blank, text = part.removesuffix(b"\n").partition(b" ")
+        if len(part) - 1 > LONGEST:
+            continue
         if blank and head.isdigit() and len(head) <= 10 and b"\x00" not in head:
             parsed.append(text.decode("utf-8", "replace").rstrip("\r"))
     return Counter(parsed)

@@ -1,5 +1,7 @@
 """Blocks of a log as lines, where a crashed host left NUL bytes too."""
 
+import re
+
 import numpy as np
 import polars as pl
 
@@ -14,7 +16,8 @@ def split_lines(block: bytes, first_line: int) -> pl.DataFrame:
     A file system that lost a write leaves NUL bytes: what stands before them ends there, even without a newline, and
     what stands behind them begins anew. So NULs split a line; one of nothing but NULs has an empty `text`.
     """
-    text = block.decode(errors="backslashreplace")
+    # A run of them parts as one does, and may be so long that pieces of nothing between them would fill the memory.
+    text = re.sub(b"\0+", b"\0", block).decode(errors="backslashreplace")
     if first_line == 1:
         text = text.removeprefix("\ufeff")
     lines = pl.Series("text", [text]).str.split("\n").explode()
