@@ -209,7 +209,7 @@ class Intake:
             parse.parse_file(parser)
         else:
             pending = parse.parse_lines(parser, grown, options)
-        parse.check_rejects(options.max_rejects)
+        parse.check_rejects(options.max_rejects, grown)
         hasher = parse.hasher
         if not _still(identity, grown, related, hasher):
             raise InputError(f"{found.location}: it was changed while it was being read: run the load again")

@@ -200,21 +200,28 @@ class InputParse:
             self.writer.write_encoded(encoded)
         self.rejects.write(parsed.rejects, self.site, self.source, self.opened.found.location, self.input_id)
 
-    def check_rejects(self, max_rejects: float) -> None:
-        """Whether few enough lines could not be read.
+    def check_rejects(self, max_rejects: float, grown: InputRecord | None) -> None:
+        """Whether few enough lines could not be read, of the whole input or at least of what is new of it.
+
+        A log that grows by a few lines at a time would else gather any number of rejects; and one that was loaded with more
+        of them than are allowed now must be able to go on.
 
         Args:
             max_rejects: share of lines.
+            grown: what is loaded of the input already.
 
         Raises:
             TooManyRejectsError: with examples.
         """
-        allowed = max_rejects * max(self.lines, REJECTS_FROM_LINES)
-        if self.unknown <= allowed:
+        lines, unknown, new = self.lines, self.unknown, ""
+        if grown is not None:
+            lines, unknown, new = lines + grown.lines, unknown + grown.unknown_rejects, f", {self.unknown} of them new,"
+        few_in_all = unknown <= max_rejects * max(lines, REJECTS_FROM_LINES)
+        if few_in_all or self.unknown <= max_rejects * self.lines:
             return
         examples = "; ".join(f"line {line} ({reason}): {text[:120]!r}" for line, reason, text in self.examples)
         raise TooManyRejectsError(
-            f"{self.opened.found.location}: {self.unknown} of {self.lines} lines cannot be read, more than --max-rejects "
+            f"{self.opened.found.location}: {unknown} of {lines} lines{new} cannot be read, more than --max-rejects "
             f"{max_rejects:g} allows; nothing was loaded. For example {examples}. Name the format with --format (a name or "
             "the server's own log format), or raise --max-rejects if these lines are really noise"
         )

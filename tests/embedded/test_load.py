@@ -283,6 +283,42 @@ def test_too_many_rejects_stop_the_load_before_its_commit(home: Home) -> None:
     assert len(home.texts()) == 10
 
 
+def test_rejects_are_counted_over_all_growths_of_an_input(home: Home) -> None:
+    log = home.write("a.log", lines(100))
+    home.load(log)
+    noise = b"bad\n" * 5
+    log.write_bytes(lines(100) + noise)
+    home.load(log)
+    log.write_bytes(lines(100) + 2 * noise)
+    with pytest.raises(TooManyRejectsError, match=r"10 of 110 lines, 5 of them new, cannot be read.*line 106 "):
+        home.load(log)
+    assert [record.unknown_rejects for record in home.ledger().inputs.values()] == [5]
+    log.write_bytes(lines(100) + 2 * noise + lines(95, text="y"))  # now they are few enough again
+    home.load(log)
+    assert len(home.texts()) == 195
+
+
+def test_rejects_that_were_accepted_do_not_hinder_new_lines(home: Home) -> None:
+    content = lines(100) + b"bad\n" * 40
+    log = home.write("a.log", content)
+    home.load(log, max_rejects=0.5)
+    for more in (lines(10, text="a"), lines(39, text="b") + b"bad\n"):
+        content += more
+        log.write_bytes(content)
+        assert statuses(home.load(log)) == ["grown"]
+    log.write_bytes(content + lines(1, text="c") + b"bad\n")
+    with pytest.raises(TooManyRejectsError, match=r"42 of 192 lines, 1 of them new,"):
+        home.load(log)
+    with pytest.raises(TooManyRejectsError, match=r"41 of 190 lines cannot"):
+        home.load(home.write("a.log", content), reparse=True)
+    assert len(home.texts()) == 149
+
+
+def test_the_rejects_of_one_input_are_none_of_anothers(home: Home) -> None:
+    first, second = home.write("a.log", lines(100) + b"bad\n" * 5), home.write("b.log", lines(100, text="b") + b"bad\n" * 5)
+    assert statuses(home.load(first, second)) == ["loaded", "loaded"]
+
+
 @pytest.mark.parametrize(
     "content",
     [gzip.compress(lines(5000))[:-20], zstandard.compress(lines(5000))[:-20], bz2.compress(lines(5000))[:-20]],
