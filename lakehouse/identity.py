@@ -102,11 +102,12 @@ def in_scope(record: InputRecord, site: str, source: str) -> bool:
     """
     if record.site != site:
         return False
-    return record.source == source or (_unnamed(record.source) and _unnamed(source) and "" in (record.source, source))
+    return record.source == source or not (is_named(record.source) or is_named(source) or "" not in (record.source, source))
 
 
-def _unnamed(source: str) -> bool:
-    return source == "" or "/" in source
+def is_named(source: str) -> bool:
+    """Whether somebody has named this source; it is no folder, and not empty."""
+    return source != "" and "/" not in source
 
 
 def candidates(head: bytes, records: Iterable[InputRecord]) -> list[InputRecord]:

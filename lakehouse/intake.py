@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.errors import InputError, UsageError
-from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify
+from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify, is_named
 from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, Piece, open_input, whole_lines
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
@@ -213,7 +213,7 @@ class Intake:
         hasher = parse.hasher
         if not _still(identity, grown, related, hasher):
             raise InputError(f"{found.location}: it was changed while it was being read: run the load again")
-        self._check_other_sites(found, hasher, site)
+        self._check_other_sites(found, hasher, site, source)
         outcome = Outcome(
             found, site, source, "empty", grown, grown, (), tuple(hasher.checkpoints), hasher.digest, pending,
             parse.rows, parse.known, parse.unknown, parse.lines,
@@ -267,14 +267,22 @@ class Intake:
             reject_files=(*grown.reject_files, *reject_files),
         )
 
-    def _check_other_sites(self, found: InputFile, hasher: Hasher, site: str) -> None:
+    def _check_other_sites(self, found: InputFile, hasher: Hasher, site: str, source: str) -> None:
+        """Refuse the very bytes of another site, unless they are from a source that was named to tell them apart."""
         for record in self.records.with_digest(hasher.digest):
-            if record.site != site:
+            if record.site == site or (is_named(source) and source != record.source):
+                continue
+            if record.load_id == self.load_id:
                 raise UsageError(
-                    f"{found.location}: the very same bytes are already loaded for site {record.site} (input {record.id}, from "
-                    f"{record.location}); nothing was loaded. If {record.site} was wrong, take it out first: lakehouse unload "
-                    f"{self.dataset.name} {record.id}; if both are right, the files must differ in at least one line"
+                    f"{found.location} (for site {site}) and {record.location} (for site {record.site}) hold the very same "
+                    "bytes; nothing was loaded. Load only the one whose site is right; if both are, load one after the other, "
+                    "each with a --source NAME of its own"
                 )
+            raise UsageError(
+                f"{found.location}: the very same bytes are already loaded for site {record.site} (input {record.id}, from "
+                f"{record.location}); nothing was loaded. If {record.site} was wrong, take it out first: lakehouse unload "
+                f"{self.dataset.name} {record.id}; if both are right, name the source of this one: --source NAME"
+            )
 
 
 def _refuse_archive(found: InputFile, head: bytes) -> None:

@@ -220,6 +220,37 @@ def test_the_same_bytes_under_another_site_are_refused(home: Home) -> None:
     assert home.snapshots() == 1
 
 
+def test_the_same_bytes_for_two_sites_in_one_command(home: Home) -> None:
+    for site in ("rennes", "paris"):
+        home.write(f"in/{site}/a.log", lines(1))
+    with pytest.raises(UsageError) as caught:
+        home.load(str(home.folder / "in" / "{site}" / "*.log"), site=None)
+    message = str(caught.value)
+    for site in ("rennes", "paris"):
+        assert f"{home.folder}/in/{site}/a.log (for site {site})" in message
+    assert "already loaded" not in message
+    assert "unload" not in message
+    assert home.snapshots() == 0
+
+
+def test_the_same_bytes_for_two_sites_from_sources_that_were_named(home: Home) -> None:
+    log = home.write("a.log", lines(10))
+    home.load(log, site="rennes")
+    with pytest.raises(UsageError, match="name the source"):
+        home.load(log, site="paris")
+    home.load(log, site="paris", source="web2")
+    assert home.query("SELECT site, count(*) FROM t GROUP BY 1 ORDER BY 1") == [("paris", 10), ("rennes", 10)]
+    with pytest.raises(UsageError, match="already loaded for site paris"):
+        home.load(log, site="lyon", source="web2")
+    assert statuses(home.load(log, site="paris", source="web2")) == ["unchanged"]
+
+
+def test_the_same_bytes_for_two_sites_and_sources_from_the_path(home: Home) -> None:
+    for place in ("rennes/web1", "paris/web2"):
+        home.write(f"in/{place}/a.log", lines(10))
+    assert statuses(home.load(str(home.folder / "in/{site}/{source}/*.log"), site=None)) == ["loaded", "loaded"]
+
+
 def test_a_site_is_needed(home: Home) -> None:
     with pytest.raises(UsageError, match="--site"):
         home.load(home.write("a.log", lines(1)), site=None)
