@@ -25,7 +25,7 @@ from lakehouse.intents import Intents, discard_failed, discard_load
 from lakehouse.ledger import Ledger, ledger_root, read_ledger
 from lakehouse.load_commit import Attempt, DecideAgain, LoadCommitter
 from lakehouse.load_options import Options
-from lakehouse.observer import Observer, SilentObserver
+from lakehouse.observer import Count, Observer, SilentObserver, count_silently
 from lakehouse.privacy_key import read_key
 from lakehouse.rejects import RejectWriter
 from lakehouse.removal import Removal, remove_rows
@@ -83,12 +83,14 @@ class Loader:
         settings: in force.
         dataset: whose table.
         observer: is told of progress.
+        count: is told of the days of each rollup that are computed.
     """
 
-    def __init__(self, settings: Settings, dataset: Dataset, observer: Observer | None = None):
+    def __init__(self, settings: Settings, dataset: Dataset, observer: Observer | None = None, count: Count = count_silently):
         self._settings = settings
         self._dataset = dataset
         self._observer: Observer = observer or SilentObserver()
+        self._count = count
         self._columns = table_columns(dataset.columns)
         self._dataset_options = dataset.validate_options(settings.dataset_options.get(dataset.name, {}))
         self._catalog = open_catalog(settings)
@@ -152,7 +154,7 @@ class Loader:
 
     def _update_rollups(self) -> None:
         try:
-            update_rollups(self._catalog, self._settings, self._dataset)
+            update_rollups(self._catalog, self._settings, self._dataset, count=self._count)
             update_reports(self._catalog, self._settings, self._dataset)
         except LakehouseError as error:
             raise type(error)(

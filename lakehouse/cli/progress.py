@@ -22,20 +22,20 @@ PLAIN_LINE_SECONDS = 10.0
 class ProgressObserver:
     """Shows a load: a bar with rate and time left on a terminal, plain lines otherwise; a context manager."""
 
-    def __init__(self, inputs: Sequence["InputFile"], stream: TextIO = sys.stderr):
-        self._stream = stream
+    def __init__(self, inputs: Sequence["InputFile"], stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
         self._total = sum(found.size for found in inputs)
         self._done = 0
         self._last_line = time.monotonic()
         self._progress: rich.progress.Progress | None = None
-        if stream.isatty():
+        if self._stream.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-                console=Console(file=stream), transient=True,
+                console=Console(file=self._stream), transient=True,
             )  # fmt: skip
 
     def __enter__(self) -> "ProgressObserver":
@@ -58,9 +58,21 @@ class ProgressObserver:
         self._done += size
         if self._progress is not None:
             self._progress.update(self._task, advance=size, description=Path(found.location).name)
-        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+        else:
+            self._now_and_then(f"{Path(found.location).name}: {format_bytes(self._done)} read so far")
+
+    def computed(self, rollup: str, done: int, total: int) -> None:
+        """Days of a rollup were computed."""
+        line = f"{rollup}: {done} of {total} days computed"
+        if self._progress is not None:
+            self._progress.update(self._task, description=line)
+        else:
+            self._now_and_then(line)
+
+    def _now_and_then(self, line: str) -> None:
+        if time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
             self._last_line = time.monotonic()
-            print(f"{Path(found.location).name}: {format_bytes(self._done)} read so far", file=self._stream, flush=True)
+            print(line, file=self._stream, flush=True)
 
 
 @contextmanager

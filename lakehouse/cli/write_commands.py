@@ -48,7 +48,7 @@ def load(
 ) -> None:
     """Load inputs into a dataset, exactly once."""
     from lakehouse.inputs import find_inputs
-    from lakehouse.load import Request
+    from lakehouse.load import Loader, Request
     from lakehouse.load_options import Options
 
     settings = load_settings()
@@ -59,7 +59,7 @@ def load(
     replaced = _resolve_inputs(settings, dataset, replace or [])
     request = Request(found, options, replaced, _day(replace_day), commit_every)
     with ProgressObserver(found) as observer:
-        report = _loader(settings, chosen, observer).run(request)
+        report = Loader(settings, chosen, observer, observer.computed).run(request)
     _print_report(report, json)
 
 
@@ -72,13 +72,13 @@ def unload(
     json: JsonOption = False,
 ) -> None:
     """Take the rows of inputs out again."""
-    from lakehouse.load import Request
+    from lakehouse.load import Loader, Request
 
     settings = load_settings()
     chosen = get_dataset(dataset, settings.datasets_folder)
     ids = _resolve_inputs(settings, dataset, inputs)
     with ProgressObserver([]) as observer:
-        report = _loader(settings, chosen, observer).run(Request(replace=ids))
+        report = Loader(settings, chosen, observer, observer.computed).run(Request(replace=ids))
     if json:
         print_json({"unloaded": list(ids), "rows_removed": report.rows_removed, "loads": list(report.load_ids)})
     else:
@@ -240,12 +240,6 @@ def config(json: JsonOption = False) -> None:
         print_json({name: {"value": value, "source": source} for name, value, source in rows})
     else:
         print_table(("setting", "value", "from"), rows)
-
-
-def _loader(settings: Settings, dataset: Any, observer: ProgressObserver | None) -> Any:
-    from lakehouse.load import Loader
-
-    return Loader(settings, dataset, observer)
 
 
 def _seconds(text: str) -> float:

@@ -59,6 +59,17 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch)
     assert stream.getvalue() == "access.log: 500.0 KB read so far\naccess.log: 2.0 MB read so far\n"
 
 
+def test_plain_lines_of_a_load_go_on_while_its_rollups_are_computed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", -1.0)
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
+    (tmp_path / "access.log").write_bytes(LOG)
+    assert main(["load", "access_logs", str(tmp_path / "access.log"), "--site", "rennes"]) == 0
+    computed = [f"{rollup.name}: 1 of 1 days computed" for rollup in DATASET.rollups]
+    assert capsys.readouterr().err.splitlines()[-ROLLUPS:] == computed
+
+
 def test_a_bar_with_time_left_for_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
