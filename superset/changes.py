@@ -1,37 +1,64 @@
 """What differs between the files and Superset: `changes.py check ASSETS` says it, `changes.py export ASSETS` writes it down.
 
-Only what came from the files counts, and charts that were put on a dashboard of the files since.
+Only what came from the files counts, and charts that were put on a dashboard of the files since. What was deleted in Superset is
+told, and its file is left: an import brings it back. The exit code is 0, 1 when a check finds something, and 2 when it could not
+be told what differs.
 """
 
 import difflib
+import json
+import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import yaml
-from asset_files import dump, read_assets
-from merge import written_back
-from superset.app import create_app
+from asset_files import AssetError, dump, for_engine, read_assets
+from merge import named_in, new_chart, with_charts, written_back
+
+DIFFERENT, UNKNOWN = 1, 2
 
 
 def main() -> int:
-    """Returns an exit code: of `check` 1 when something differs."""
-    command, folder = sys.argv[1], Path(sys.argv[2])
-    engine = os.environ.get("DASHBOARDS_ENGINE", "duckdb")
+    """Returns an exit code."""
+    logging.disable(logging.CRITICAL)  # what Superset says at each start
+    try:
+        return _compare(sys.argv[1], Path(sys.argv[2]))
+    except AssetError as error:
+        print(f"superset: {error}", file=sys.stderr)
+    except Exception as error:  # Python's exit code would be that of a difference
+        while cause := error.__cause__ or error.__context__:
+            error = cause
+        said = f"superset: what differs cannot be told: {type(error).__name__}: {error}"
+        print(said.splitlines()[0], file=sys.stderr)
+    return UNKNOWN
+
+
+def _compare(command: str, folder: Path) -> int:
     files = read_assets(folder)
-    app = create_app()
+    with redirect_stdout(StringIO()):  # Superset names its configuration
+        from superset.app import create_app
+
+        app = create_app()
     with app.app_context():
+        from sqlalchemy import inspect
         from superset.utils.core import override_user
 
-        from superset import security_manager
+        from superset import db, security_manager
 
+        if not inspect(db.engine).has_table("dashboards"):
+            raise AssetError("Superset's own database has no dashboards yet: start Superset once, which imports them")
         with override_user(security_manager.find_user("admin")):
-            changed = {path: content for path, content in _current(files, engine) if content != files.get(path)}
+            current = dict(_current(files, os.environ.get("DASHBOARDS_ENGINE", "duckdb")))
+    changed = {path: content for path, content in current.items() if content != files.get(path)}
     for path, content in changed.items():
-        if command == "export":
+        if content is None:
+            print(f"{path} is not in Superset: the next import brings it back, unless you remove the file")
+        elif command == "export":
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(dump(content))
             print(path)
@@ -43,42 +70,57 @@ def main() -> int:
             print("\n".join(line.rstrip() for line in lines))
     if not changed:
         print("The files and Superset are the same.")
-    return 1 if changed and command == "check" else 0
+    return DIFFERENT if changed and command == "check" else 0
 
 
-def _current(files: dict[str, Any], engine: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Path and content of every file as it would be if it were written from Superset now."""
+def _current(files: dict[str, Any], engine: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Path and content of every file as it would be if it were written from Superset now; None where Superset has no such object.
+
+    Raises:
+        AssetError: a new chart stands on a dataset without a file, or the files do not fit the environment.
+    """
     from superset.commands.chart.export import ExportChartsCommand
     from superset.commands.dashboard.export import ExportDashboardsCommand
+    from superset.commands.database.export import ExportDatabasesCommand
     from superset.commands.dataset.export import ExportDatasetsCommand
     from superset.connectors.sqla.models import SqlaTable
+    from superset.models.core import Database
     from superset.models.dashboard import Dashboard
     from superset.models.slice import Slice
 
     from superset import db
 
     kinds = {
+        "databases": (Database, ExportDatabasesCommand),
         "datasets": (SqlaTable, ExportDatasetsCommand),
         "charts": (Slice, ExportChartsCommand),
         "dashboards": (Dashboard, ExportDashboardsCommand),
     }
-    known = {content.get("uuid") for content in files.values()}
+    paths = {content["uuid"]: path for path, content in files.items() if "uuid" in content}
     for path, content in files.items():
-        model, command = kinds.get(path.split("/")[0], (None, None))
-        found = model and db.session.query(model).filter_by(uuid=content["uuid"]).one_or_none()
+        kind = path.split("/")[0]
+        if kind not in kinds:
+            continue
+        model, command = kinds[kind]
+        found = db.session.query(model).filter_by(uuid=content["uuid"]).one_or_none()
         if not found:
-            if model:
-                print(f"{path} is not in Superset: the next import brings it back", file=sys.stderr)
+            yield path, None
             continue
         exported = yaml.safe_load(command._file_content(found))
-        if path.startswith("datasets/") and exported["cache_timeout"] == found.database.cache_timeout:
+        if kind == "databases":
+            exported = named_in(for_engine(content, engine), exported)  # the rest may be secret
+        if kind == "datasets" and exported["cache_timeout"] == found.database.cache_timeout:
             exported["cache_timeout"] = content["cache_timeout"]  # Superset exports the database's where a dataset has none
-        if path.startswith("dashboards/"):
+        if kind == "dashboards":
+            charts = sorted(found.slices, key=lambda chart: chart.id)
+            exported["position"] = with_charts(json.loads(found.position_json), [str(chart.uuid) for chart in charts])
             exported["position"].pop("HEADER_ID", None)  # the title once more
-            _charts_by_uuid(exported, {chart.id: str(chart.uuid) for chart in found.slices})
-            for chart in sorted(found.slices, key=lambda chart: chart.id):
-                if str(chart.uuid) not in known:
-                    yield _new_chart(path, chart, yaml.safe_load(ExportChartsCommand._file_content(chart)), engine)
+            _charts_by_uuid(exported, {chart.id: str(chart.uuid) for chart in charts})
+            for chart in charts:
+                if str(chart.uuid) not in paths:
+                    chart_path, made = new_chart(yaml.safe_load(ExportChartsCommand._file_content(chart)), path, paths)
+                    paths[made["uuid"]] = chart_path
+                    yield chart_path, made
         yield path, written_back(content, exported, engine)
 
 
@@ -87,14 +129,6 @@ def _charts_by_uuid(dashboard: dict[str, Any], uuids: dict[int, str]) -> None:
     for native_filter in dashboard.get("metadata", {}).get("native_filter_configuration", []):
         excluded = native_filter.get("scope", {}).get("excluded", [])
         native_filter.get("scope", {})["excluded"] = [uuids[number] for number in excluded if number in uuids]
-
-
-def _new_chart(dashboard: str, chart: Any, exported: dict[str, Any], engine: str) -> tuple[str, dict[str, Any]]:
-    name = re.sub(r"\W+", "_", chart.slice_name.lower()).strip("_") or "chart"
-    keys = ("slice_name", "description", "viz_type", "params", "cache_timeout", "version", "dataset_uuid")
-    content = {key: exported.get(key) for key in keys}
-    folder = Path(dashboard).stem
-    return f"charts/{folder}/{name}.yaml", written_back({**content, "params": {}, "uuid": str(chart.uuid)}, exported, engine)
 
 
 if __name__ == "__main__":

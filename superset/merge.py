@@ -4,16 +4,18 @@ Superset exports an object with much that nobody chose: numbers that only it kno
 and what is left changes only those values in the file that differ from it.
 """
 
+import re
+from pathlib import Path
 from typing import Any
 
-from asset_files import for_engine
+from asset_files import AssetError, for_engine
 
 NOISE = {
     "chartId", "chartsInScope", "chart_configuration", "color_namespace", "color_scheme_domain", "dashboardId",
     "dashboard_color_scheme",
     "dashboards", "datasource", "datasourceWarning", "default_filters", "expanded_slices", "extra_form_data", "filterOptionName",
     "global_chart_configuration", "isExtra", "isNew", "label_colors", "map_label_colors", "own_color_scheme", "positions",
-    "query_context", "shared_label_colors", "slice_id", "sqlExpression", "tabsInScope", "tags", "theme_uuid",
+    "query_context", "shared_label_colors", "sliceName", "slice_id", "tabsInScope", "tags", "theme_uuid",
     "timed_refresh_immune_slices", "url_params",
 }  # fmt: skip
 """Keys of exports that are no choice of anybody."""
@@ -33,9 +35,72 @@ def written_back(content: dict[str, Any], exported: dict[str, Any], engine: str)
     return found
 
 
+def named_in(content: dict[str, Any], exported: dict[str, Any]) -> dict[str, Any]:
+    """Of an exported object, what a content names, too."""
+    return {
+        key: named_in(content[key], value) if isinstance(value, dict) and isinstance(content[key], dict) else value
+        for key, value in exported.items()
+        if key in content
+    }
+
+
+def new_chart(exported: dict[str, Any], dashboard: str, paths: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Path and content of the file for a chart that was made in the browser. It keeps its UUID: the next import finds it by that.
+
+    Args:
+        exported: the chart as Superset has it.
+        dashboard: path of the dashboard that it is on.
+        paths: of all files, by UUID.
+
+    Raises:
+        AssetError: its dataset has no file.
+    """
+    title = exported["slice_name"]
+    if exported.get("dataset_uuid") not in paths:
+        raise AssetError(
+            f"the chart {title!r} on {dashboard} stands on a dataset that has no file: choose another dataset for it, "
+            "or take it off the dashboard"
+        )
+    name = re.sub(r"\W+", "_", title.lower()).strip("_") or "chart"
+    place = f"charts/{Path(dashboard).stem}/{name}"
+    names = [f"{place}.yaml", *(f"{place}_{number}.yaml" for number in range(2, len(paths) + 3))]
+    path = next(name for name in names if name not in paths.values())
+    keys = ("slice_name", "description", "viz_type", "params", "cache_timeout", "uuid", "version", "dataset_uuid")
+    content = {key: exported.get(key) for key in keys} | {"params": {}}
+    return path, _merge_mapping(content, _without_noise(exported), "")
+
+
+def with_charts(position: dict[str, Any], charts: list[str]) -> dict[str, Any]:
+    """A dashboard's parts with a place for each of its charts, by UUID.
+
+    Superset gives a place to a chart that was only just added when somebody saves the dashboard, and until then, in each export,
+    another one. Here it is as wide as the dashboard, below all others.
+    """
+    shown = {part["meta"].get("uuid") for part in position.values() if isinstance(part, dict) and part["type"] == "CHART"}
+    below = position[position["ROOT_ID"]["children"][0]]
+    if below["type"] == "TABS":
+        below = position[below["children"][0]]
+    for chart in charts:
+        if chart in shown:
+            continue
+        row, cell = f"ROW-{chart}", f"CHART-{chart}"
+        parents = [*below["parents"], below["id"]]
+        meta = {"uuid": chart, "width": 12, "height": 50}
+        below["children"].append(row)
+        position[row] = {
+            "type": "ROW", "id": row, "children": [cell], "parents": parents, "meta": {"background": "BACKGROUND_TRANSPARENT"},
+        }  # fmt: skip
+        position[cell] = {"type": "CHART", "id": cell, "children": [], "parents": [*parents, row], "meta": meta}
+    return position
+
+
 def _without_noise(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_noise(inner) for key, inner in value.items() if key not in NOISE}
+        return {
+            key: _without_noise(inner)
+            for key, inner in value.items()
+            if key not in NOISE and not (key == "sqlExpression" and inner is None)
+        }
     return [_without_noise(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -56,8 +121,10 @@ def _merge_mapping(old: dict[str, Any], new: dict[str, Any], engine: str) -> dic
             # A part with an address from the environment is that address: the file keeps the variable's name.
             same = {name for name in parts if name in new and for_engine(own[name], engine) == new[name]}
             merged[key] = value | {engine: {name: own[name] if name in same else part for name, part in parts.items()}}
-        elif key in NOISE or key in new:
-            merged[key] = value if key in NOISE else _merge(value, new[key], engine)
+        elif key in NOISE or key in own:
+            merged[key] = value
+        elif key in new:
+            merged[key] = _merge(value, new[key], engine)
         elif _is_empty(value):
             merged[key] = value
     added = {key: value for key, value in new.items() if key not in old and key not in own and key != "uuid"}

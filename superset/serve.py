@@ -27,6 +27,9 @@ def main() -> int:
     """Returns an exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server ends with this program
     state = Path(os.environ["DASHBOARDS_STATE"]).resolve()
+    if sys.argv[1:] and not (state / "prepared").exists():
+        print(f"superset: there are no dashboards in {state} yet: make superset imports them", file=sys.stderr)
+        return 2
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     port = os.environ.get("DASHBOARDS_PORT", "8088")
     keys = _secrets(state / "secrets.json")
@@ -43,7 +46,7 @@ def main() -> int:
     (state / "tmp").mkdir(exist_ok=True)
     if sys.argv[1:]:
         command = [PYTHON, str(HERE / "changes.py"), sys.argv[1], str(HERE / "assets")]
-        return subprocess.run(command, env=environment, cwd=state, stderr=subprocess.DEVNULL).returncode
+        return subprocess.run(command, env=environment, cwd=state).returncode
     users = os.environ.get("DASHBOARDS_USERS", "")
     try:
         _add_passwords(state / "passwords.json", [user.name for user in read_users(users)])

@@ -1,8 +1,9 @@
 """Run a program of the dashboards over the lakehouse of the settings: `start.py PROGRAM ARGUMENT...`.
 
 The lakehouse is that of LAKEHOUSE_HOME, else ./demo-lakehouse. Where it is empty it gets sample data of the last 20 days; only
-tables that were filled here get new days later. Where the tables are, and how to log in to S3, the program finds in its
-environment. Whoever has set DASHBOARDS_TABLES wants that folder or address, whatever it holds, and no lakehouse.
+tables that were filled here get new days later. A comparison (the last argument is `check` or `export`) needs no data.
+Where the tables are, and how to log in to S3, the program finds in its environment. Whoever has set DASHBOARDS_TABLES wants
+that folder or address, whatever it holds, and no lakehouse.
 """
 
 import os
@@ -22,7 +23,8 @@ def main() -> int:
         settings = load_settings()
         os.environ.setdefault("DASHBOARDS_STATE", str(settings.home / "superset"))
         if "DASHBOARDS_TABLES" not in os.environ:
-            fill(settings)
+            if sys.argv[-1] not in ("check", "export"):
+                fill(settings)
             os.environ["DASHBOARDS_TABLES"] = f"{settings.warehouse}/{settings['namespace']}"
             if is_s3(settings.warehouse):
                 _log_in(settings)

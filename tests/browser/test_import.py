@@ -1,10 +1,12 @@
 """Files and Superset: an import doubles nothing and removes only what came from files; an export writes what was changed."""
 
+import json
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.browser.conftest import PYTHON, REPOSITORY, Dashboards
+from tests.browser.conftest import PYTHON, REPOSITORY, SERVE, START, Dashboards
 from tests.browser.pages import browser_page, log_in, open_dashboard
 from tests.support.superset import Api
 
@@ -25,7 +27,7 @@ TABLES = (
 )  # fmt: skip
 
 
-def run(dashboards: Dashboards, *command: str, state: Path | None = None) -> "subprocess.CompletedProcess[str]":
+def run(dashboards: Dashboards, *command: str, state: Path | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
     """A program of superset/, as serve.py starts it."""
     environment = {
         **os.environ,
@@ -36,6 +38,7 @@ def run(dashboards: Dashboards, *command: str, state: Path | None = None) -> "su
         "DASHBOARDS_PASSWORDS": str(dashboards.state / "passwords.json"),
         "SUPERSET_CONFIG_PATH": str(SUPERSET / "superset_config.py"),
         "PYTHONPATH": str(SUPERSET),
+        **variables,
     }
     program = [str(PYTHON), str(SUPERSET / command[0]), *command[1:]]
     return subprocess.run(program, env=environment, capture_output=True, text=True)
@@ -100,6 +103,115 @@ def test_what_was_changed_in_the_browser_is_written_into_the_files_and_nothing_e
         assert written == {"charts/web_traffic/hits.yaml", "dashboards/geo_services.yaml"}
     finally:
         run_import(dashboards, original)
+
+
+def test_a_chart_made_in_the_browser_becomes_a_file_and_stays_one_chart(dashboards: Dashboards, tmp_path: Path) -> None:
+    assets, original = tmp_path / "assets", SUPERSET / "assets"
+    shutil.copytree(original, assets)
+    before = count(dashboards.state)
+    made = put_on_a_dashboard(Api(dashboards.address, "admin", dashboards.password), "Hits")
+    try:
+        told = run(dashboards, "changes.py", "export", str(assets))
+        assert (told.returncode, told.stdout.splitlines()) == (
+            0,
+            ["charts/web_traffic/hits_2.yaml", "dashboards/web_traffic.yaml"],
+        )
+        assert yaml.safe_load((assets / "charts/web_traffic/hits_2.yaml").read_text())["uuid"] == made
+        linter = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "tests/unit/test_dashboards.py"]
+        linted = subprocess.run(
+            linter, env={**os.environ, "LAKEHOUSE_TEST_ASSETS": str(assets)}, cwd=REPOSITORY, capture_output=True, text=True
+        )
+        assert linted.returncode == 0, linted.stdout
+        run_import(dashboards, assets)
+        after = count(dashboards.state)
+        assert (after["slices"], after["dashboard_slices"]) == (before["slices"] + 1, before["dashboard_slices"] + 1)
+        same = run(dashboards, "changes.py", "check", str(assets))
+        assert (same.returncode, same.stdout) == (0, "The files and Superset are the same.\n")
+    finally:
+        # It came from a file by now: without it, it goes.
+        run_import(dashboards, original)
+    assert count(dashboards.state) == before
+
+
+def put_on_a_dashboard(admin: Api, title: str) -> str:
+    """Make a chart as the dialog that saves one does, on "Web traffic"; returns its UUID."""
+    (board,) = (
+        found["id"]
+        for found in admin.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]
+        if found["slug"] == "web-traffic"
+    )
+    dataset = admin.datasets()["access_logs_traffic"]
+    days = {
+        "clause": "WHERE", "subject": "hour", "operator": "TEMPORAL_RANGE", "comparator": "No filter", "expressionType": "SIMPLE",
+        "filterOptionName": "filter_1a2b", "isExtra": False, "isNew": False, "sqlExpression": None, "datasourceWarning": False,
+    }  # fmt: skip
+    form = {
+        "datasource": f"{dataset}__table", "viz_type": "table", "query_mode": "aggregate", "groupby": ["method"],
+        "metrics": ["hits"], "all_columns": [], "adhoc_filters": [days], "row_limit": 1000, "extra_form_data": {},
+        "dashboards": [board],
+    }  # fmt: skip
+    chart = {
+        "slice_name": title, "description": "Requests by method.", "viz_type": "table", "datasource_id": dataset,
+        "datasource_type": "table", "params": json.dumps(form), "query_context": "{}", "dashboards": [board],
+    }  # fmt: skip
+    answer = admin.post("/api/v1/chart/", chart)
+    assert answer.status_code == 201, answer.text
+    made: str = admin.get(f"/api/v1/chart/{answer.json()['id']}").json()["result"]["uuid"]
+    return made
+
+
+def test_a_chart_that_was_deleted_and_a_right_that_was_given_are_differences(dashboards: Dashboards, tmp_path: Path) -> None:
+    assets, original = tmp_path / "assets", SUPERSET / "assets"
+    shutil.copytree(original, assets)
+    before = count(dashboards.state)
+    admin = Api(dashboards.address, "admin", dashboards.password)
+    (robots,) = (
+        chart["id"] for chart in admin.get("/api/v1/chart/?q=(page_size:100)").json()["result"] if chart["slice_name"] == "Robots"
+    )
+    (database,) = (found["id"] for found in admin.get("/api/v1/database/").json()["result"])
+    gone = "charts/web_traffic/robots.yaml is not in Superset: the next import brings it back, unless you remove the file"
+    try:
+        assert admin.delete(f"/api/v1/chart/{robots}").status_code == 200
+        differs = run(dashboards, "changes.py", "check", str(assets))
+        assert (differs.returncode, differs.stdout) == (1, f"{gone}\n")
+        assert admin.put(f"/api/v1/database/{database}", {"allow_dml": True}).status_code == 200
+        differs = run(dashboards, "changes.py", "check", str(assets))
+        assert differs.returncode == 1
+        changed = [line for line in differs.stdout.splitlines() if re.match(r"[+-](?![+-])", line)]
+        assert changed == ["-allow_dml: false", "+allow_dml: true"]
+        exported = run(dashboards, "changes.py", "export", str(assets))
+        assert (exported.returncode, set(exported.stdout.splitlines())) == (0, {gone, "databases/lakehouse.yaml"})
+        assert (assets / "charts/web_traffic/robots.yaml").exists()
+    finally:
+        run_import(dashboards, original)
+    assert count(dashboards.state) == before
+    assert run(dashboards, "changes.py", "check", str(original)).returncode == 0
+
+
+def test_what_cannot_be_told_is_said_in_a_sentence(dashboards: Dashboards, tmp_path: Path) -> None:
+    shutil.copy(dashboards.state / "secrets.json", tmp_path)
+    unprepared = run(dashboards, "changes.py", "check", str(SUPERSET / "assets"), state=tmp_path)
+    assert (unprepared.returncode, unprepared.stdout, unprepared.stderr) == (
+        2,
+        "",
+        "superset: Superset's own database has no dashboards yet: start Superset once, which imports them\n",
+    )
+    nowhere = run(dashboards, "changes.py", "check", str(SUPERSET / "assets"), DASHBOARDS_DATABASE="postgresql://127.0.0.1:1/x")
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert re.fullmatch(r"superset: what differs cannot be told: OperationalError: .*127\.0\.0\.1.*\n", nowhere.stderr)
+
+
+@pytest.mark.parametrize("command", ["check", "export"])
+def test_a_comparison_before_the_first_start_makes_nothing(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(START), str(PYTHON), str(SERVE), command],
+        env={**os.environ, "LAKEHOUSE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    said = f"superset: there are no dashboards in {tmp_path}/superset yet: make superset imports them\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long

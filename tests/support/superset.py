@@ -39,6 +39,9 @@ class Api:
     def put(self, path: str, content: dict[str, Any]) -> requests.Response:
         return self._session.put(self._address + path, json=content, timeout=120, allow_redirects=False)
 
+    def delete(self, path: str) -> requests.Response:
+        return self._session.delete(self._address + path, timeout=120, allow_redirects=False)
+
     def ask(self, dataset: int, **query: Any) -> requests.Response:
         """A query of chart data as the browser sends it; `query` takes the place of its parts."""
         usual: dict[str, Any] = {"columns": ["site"], "metrics": [COUNT], "filters": [], "extras": {}, "row_limit": 1000}

@@ -1,9 +1,15 @@
-"""Every file of the dashboards is complete, refers to what is there, and has the id that its path gives."""
+"""Every file of the dashboards is complete, says what its numbers are, and refers to what is there.
 
+LAKEHOUSE_TEST_ASSETS names a folder to check in place of that of the project.
+"""
+
+import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,10 +19,28 @@ from lakehouse.datasets import get_dataset
 from lakehouse.ledger import LOAD_REPORTS
 from superset.asset_files import ENGINES, AssetError, dump, for_engine, read_assets
 
-ASSETS = Path(__file__).parents[2] / "superset" / "assets"
-NAMESPACE = uuid.UUID("5c1d0d3e-3f0a-5a4e-9a62-7f1c2b8d9e10")
+ASSETS = Path(os.environ.get("LAKEHOUSE_TEST_ASSETS") or Path(__file__).parents[2] / "superset" / "assets")
 FILES = {path: content for path, content in read_assets(ASSETS).items() if path != "metadata.yaml"}
-UNITS = ("number", "bytes", "percent", "milliseconds", "sum of the distinct", "utc")
+UNITS = {
+    r",d": r"Number of |Sum of ",
+    r"\.\d%": r".*, percent\.$",
+    r"\.3s": r".*\bbytes\b",
+    r",\.0f": r".*, milliseconds\.$",
+    r"%Y.*": r".*\bUTC\b",
+}
+"""What the description of a metric says, by the form in which it is shown."""
+COLUMN_UNITS = {
+    "DATE": r".*(\bUTC\b|time zone)",
+    "TIMESTAMP WITH TIME ZONE": r".*\bUTC\b",
+    "INTEGER": r"Number of |.*(\d to \d|HTTP status|percent)",
+    "BIGINT": r"Number of |Bytes ",
+    "DOUBLE": r".*(\d to \d|milliseconds)",
+    "VARCHAR": r"",
+    "BOOLEAN": r"Whether ",
+}
+"""What the description of a column says, by its type."""
+NUMBERED = {"id", "chartId", "slice_id", "datasetId", "datasource_id", "database_id", "dashboardId"}
+"""Keys whose numbers only one Superset knows; files name objects by UUID, and the parts of a dashboard by words."""
 LAST_20_DAYS = 'DATEADD(DATETIME("today"), -19, day) : DATEADD(DATETIME("today"), 1, day)'
 
 
@@ -33,26 +57,32 @@ def cells(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_ids_come_from_paths(path: str) -> None:
-    assert FILES[path]["uuid"] == str(uuid.uuid5(NAMESPACE, path))
-    assert not [key for key in _keys(FILES[path]) if key in ("id", "chartId", "slice_id", "datasource_id")
-                and not isinstance(_keys(FILES[path])[key], str)], "a number that only one Superset knows"  # fmt: skip
+def test_no_number_is_in_a_file_that_only_one_superset_knows(path: str) -> None:
+    assert numbers(FILES[path]) == []
 
 
-def _keys(content: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def test_a_number_is_found_also_beside_a_name() -> None:
+    assert numbers({"id": 7, "parts": [{"id": "ROW"}, {"meta": {"chartId": 8}}]}) == [("id", 7), ("chartId", 8)]
 
-    def walk(value: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield key, inner
-                yield from walk(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                yield from walk(inner)
 
-    found.update(walk(content))
-    return found
+def numbers(content: Any) -> list[tuple[str, int]]:
+    return [(key, value) for key, value in _pairs(content) if key in NUMBERED and isinstance(value, int)]
+
+
+def _pairs(content: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield key, value
+            yield from _pairs(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _pairs(value)
+
+
+def test_no_two_files_have_the_same_id() -> None:
+    ids = [content["uuid"] for content in FILES.values()]
+    assert ids == [str(uuid.UUID(known)) for known in ids]
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -89,6 +119,23 @@ def test_an_engine_must_be_known_and_have_its_part(monkeypatch: pytest.MonkeyPat
         for_engine(FILES["databases/lakehouse.yaml"], "trino")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("path", of("databases"))
+def test_nobody_can_write_and_nothing_secret_is_in_a_file(path: str, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHBOARDS_TRINO_URI", "trino://superset@trino.example:8443")
+    monkeypatch.setenv("DASHBOARDS_TRINO_CATALOG", "iceberg")
+    monkeypatch.setenv("DASHBOARDS_TRINO_SCHEMA", "logs")
+    content = for_engine(FILES[path], engine)
+    assert urlsplit(content["sqlalchemy_uri"]).password is None
+    assert not {"password", "encrypted_extra", "masked_encrypted_extra", "ssh_tunnel"} & set(content)
+    rights = {key: value for key, value in content.items() if key.startswith("allow_")}
+    assert rights == dict.fromkeys(("allow_run_async", "allow_ctas", "allow_cvas", "allow_dml", "allow_csv_upload"), False)
+    assert content["impersonate_user"] is (engine == "trino"), "Trino's rules hold for who looks"
+    assert content["cache_timeout"] == 60, "a load shows after a minute"
+    stands_on_it = {name.split("/")[1] for name, dataset in of("datasets").items() if dataset["database_uuid"] == content["uuid"]}
+    assert stands_on_it == {content["database_name"]}
+
+
 def relations() -> dict[str, set[str]]:
     """Tables and views of the package, with their columns where they are known; a view's are not."""
     found = {LOAD_REPORTS: {column.name for column in reports.COLUMNS}}
@@ -112,11 +159,15 @@ def test_datasets_stand_on_what_the_package_has(path: str) -> None:
     assert not known or set(columns) <= known
     assert "site" in columns, "viewers are kept to their sites by it"
     assert columns[content["main_dttm_col"]]["is_dttm"]
-    for column in columns.values():
-        assert column["verbose_name"] and column["description"].endswith("."), column["column_name"]
+    for name, column in columns.items():
+        assert column["verbose_name"] and column["description"].endswith("."), name
+        assert re.match(COLUMN_UNITS[column["type"]], column["description"]), f"{name}: of what unit?"
+        assert column["is_dttm"] == column["type"].startswith(("DATE", "TIMESTAMP")), name
     for metric in content["metrics"]:
-        assert metric["verbose_name"] and metric["d3format"], metric["metric_name"]
-        assert any(unit in metric["description"].lower() for unit in UNITS), f"{metric['metric_name']}: of what unit?"
+        name, description = metric["metric_name"], metric["description"]
+        assert metric["verbose_name"] and description.endswith("."), name
+        [unit] = [unit for form, unit in UNITS.items() if re.fullmatch(form, metric["d3format"])]
+        assert re.match(unit, description), f"{name}: of what unit?"
 
 
 @pytest.mark.parametrize("path", of("charts"))
@@ -147,7 +198,8 @@ def test_dashboards_are_filtered_by_time_site_and_application(path: str) -> None
     assert content["dashboard_title"] and content["description"].endswith(".") and content["slug"] and content["published"]
     charts = by_id("charts")
     for cell in cells(content):
-        assert cell["meta"]["sliceName"] == charts[cell["meta"]["uuid"]]["slice_name"]
+        assert cell["meta"]["uuid"] in charts
+        assert "sliceName" not in cell["meta"], "the chart's file has its name"
     for row in (cell for cell in content["position"].values() if isinstance(cell, dict) and cell["type"] == "ROW"):
         assert sum(content["position"][child]["meta"]["width"] for child in row["children"]) == 12, "a row is 12 columns wide"
     filters = {item["name"]: item for item in content["metadata"]["native_filter_configuration"]}
