@@ -43,7 +43,7 @@ class Superset:
         """Rows of every chart of a dashboard for the last 20 days, by its name; as many as it shows, or as are asked for."""
         found = {}
         for chart in self.get(f"/api/v1/dashboard/{dashboard}/charts")["result"]:
-            form = chart["form_data"] | ({} if row_limit is None else {"row_limit": row_limit})
+            form = chart["form_data"] | ({} if row_limit is None else {"row_limit": row_limit, "server_pagination": False})
             [result] = self.post("/api/v1/chart/data", query_context(form))["result"]
             found[chart["slice_name"]] = result["data"]
         return found
@@ -88,7 +88,7 @@ def query_context(form: dict[str, Any]) -> dict[str, Any]:
         "metrics": metrics,
         "filters": filters,
         "orderby": order,
-        "row_limit": form["row_limit"],
+        "row_limit": form["server_page_length"] if form.get("server_pagination") else form["row_limit"],
     }
     return {
         "datasource": {"id": int(number), "type": kind},
