@@ -153,9 +153,26 @@ def wait_until_drawn(page: Page, charts: int) -> None:
 
 def problems(page: Page) -> list[str]:
     """What the page says of errors and of charts without rows."""
-    signs = "[data-test=error-alert]", ".ant-alert-error", ".ant-empty", ".chart-error", ".missing-chart-container"
+    signs = (
+        "[data-test=error-alert]", ".ant-alert-error", ".ant-empty", ".chart-error", ".missing-chart-container",
+        ".header-line:text-is('No data')",
+    )  # fmt: skip
     found = page.locator(", ".join(signs))
     return [text[:300] for text in found.all_inner_texts()]
+
+
+def choose(page: Page, name: str, value: str) -> None:
+    """Choose a value in a filter of the dashboard, as a person does, and apply it."""
+    others = page.locator("[data-test=dropdown-container-btn]")
+    if others.is_visible():  # there is no room for all filters
+        others.click()
+    title = page.locator("[data-test=filter-control-name]", has_text=re.compile(f"^{re.escape(name)}$"))
+    filter_ = page.locator(".ant-form-item").filter(has=title)
+    filter_.locator(".ant-select-selector").click()
+    filter_.get_by_role("combobox").fill(value)
+    page.locator(f".ant-select-item-option[title='{value}']").click()
+    page.keyboard.press("Escape")
+    page.locator("[data-test=filter-bar__apply-button]").click()
 
 
 def number(text: str) -> float:
@@ -164,12 +181,16 @@ def number(text: str) -> float:
     return float(plain.removesuffix("%")) / 100 if plain.endswith("%") else float(plain)
 
 
-def tile_of(page: Page, title: str) -> Locator:
-    """The place of the number on a tile."""
-    holder = page.locator("[data-test=dashboard-component-chart-holder]").filter(
+def chart_of(page: Page, title: str) -> Locator:
+    """The place of a chart on a dashboard."""
+    return page.locator("[data-test=dashboard-component-chart-holder]").filter(
         has=page.locator("[data-test=editable-title]", has_text=re.compile(f"^{re.escape(title)}$"))
     )
-    return holder.locator(".header-line").first
+
+
+def tile_of(page: Page, title: str) -> Locator:
+    """The place of the number on a tile."""
+    return chart_of(page, title).locator(".header-line").first
 
 
 def tile(page: Page, title: str) -> str:

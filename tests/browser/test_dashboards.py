@@ -1,5 +1,6 @@
 """The dashboards, as a person sees them: drawn, true, and up to date after a load."""
 
+import math
 import re
 import sqlite3
 import subprocess
@@ -10,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Dashboards
 from tests.browser.pages import (
@@ -18,6 +19,8 @@ from tests.browser.pages import (
     SCREENSHOTS,
     behave_like_a_person,
     browser_page,
+    chart_of,
+    choose,
     log_in,
     look_at_each,
     number,
@@ -125,6 +128,80 @@ def test_a_click_filters_the_other_charts(dashboards: Dashboards, page: Page) ->
     expect(tile_of(page, "Hits")).to_have_text(f"{hits:,}", timeout=DRAWN)
 
 
+FILTERS = {
+    "web-traffic": [
+        ("Site", "rennes", "Hits", "select count(*) from access_logs where site = 'rennes' and {days}"),
+        (
+            "Application", "geoserver", "Hits",
+            "select count(*) from access_logs where site = 'rennes' and application = 'geoserver' and {days}",
+        ),
+    ],
+    "geo-services": [
+        ("Site", "rennes", "Downloads", "select count(*) from access_logs where is_download and site = 'rennes' and {days}"),
+        (
+            "Application", "geoserver", "Downloads",
+            "select count(*) from access_logs where is_download and site = 'rennes' and application = 'geoserver' and {days}",
+        ),
+    ],
+    "classification-api": [
+        (
+            "Threshold", "0.9", "Coded automatically",
+            "select avg(case when confidence >= 0.9 and code is not null then 1e0 else 0 end) from api_logs where {days}",
+        ),
+        ("Site", "rennes", "Requests", "select count(*) from api_logs where site = 'rennes' and {days}"),
+    ],
+    "lakehouse-health": [
+        ("Site", "rennes", "Rows loaded", "select cast(sum(rows_added) as bigint) from load_reports where site = 'rennes'"),
+        (
+            "Dataset", "api_logs", "Loads",
+            "select count(distinct load_id) from load_reports where kind = 'load' and site = 'rennes' and dataset = 'api_logs'",
+        ),
+    ],
+}  # fmt: skip
+"""Filters that somebody sets, one after the other, their values, a tile that they change, and what it is then in SQL."""
+
+
+@pytest.mark.parametrize("slug", CHARTS)
+def test_filters_on_site_application_and_threshold(dashboards: Dashboards, page: Page, slug: str) -> None:
+    open_dashboard(page, dashboards.address, slug, CHARTS[slug])
+    for name, value, title, query in FILTERS[slug]:
+        before = tile(page, title)
+        (answer,) = dashboards.sql(query.format(days=f"date >= date '{FIRST_DAY}'"))[0].values()
+        expected = f"{answer:.1%}" if isinstance(answer, float) else f"{answer:,}"
+        assert expected != before, "the filter would change nothing"
+        choose(page, name, value)
+        expect(tile_of(page, title)).to_have_text(expected, timeout=DRAWN)
+
+
+def test_all_requests_of_the_time_range_can_be_leafed_through(dashboards: Dashboards, page: Page) -> None:
+    open_dashboard(page, dashboards.address, "classification-api", CHARTS["classification-api"])
+    (requests,) = dashboards.sql(f"select count(*) from api_logs where date >= date '{FIRST_DAY}'")[0].values()
+    pages = chart_of(page, "Newest requests").locator(".pagination a")
+    assert pages.last.inner_text() == str(math.ceil(float(str(requests)) / 10))
+    newest = chart_of(page, "Newest requests").locator("tbody tr").first
+    first = newest.inner_text()
+    pages.filter(has_text=re.compile("^2$")).click()
+    expect(newest).not_to_have_text(first, timeout=DRAWN)
+
+
+def test_a_chart_without_rows_is_a_problem(dashboards: Dashboards, page: Page) -> None:
+    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], between("2001-01-01", "2001-01-02"))
+    assert len(problems(page)) == CHARTS["web-traffic"]
+
+
+def test_a_chart_with_an_error_is_a_problem(dashboards: Dashboards, page: Page) -> None:
+    def ask_for_nonsense(route: Route) -> None:
+        route.continue_(post_data=(route.request.post_data or "").replace('"metrics":["hits"]', '"metrics":["nonsense"]'))
+
+    page.route("**/api/v1/chart/data*", ask_for_nonsense)
+    try:
+        page.goto(f"{dashboards.address}/superset/dashboard/web-traffic/")
+        expect(chart_of(page, "Hits").get_by_text("Metric 'nonsense' does not exist")).to_be_visible(timeout=DRAWN)
+        assert any("Metric 'nonsense' does not exist" in problem for problem in problems(page))
+    finally:
+        page.unroute("**/api/v1/chart/data*")
+
+
 def test_a_filter_on_days(dashboards: Dashboards, page: Page) -> None:
     days = between(str(YESTERDAY - timedelta(days=2)), str(YESTERDAY))
     open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
@@ -160,3 +237,18 @@ def test_a_load_shows_without_a_restart(dashboards: Dashboards, page: Page, tmp_
     days = between(str(YESTERDAY - timedelta(days=1)), str(YESTERDAY + timedelta(days=2)))
     open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
     assert number(tile(page, "Hits")) == before + 7
+
+
+def test_an_unload_is_no_load(dashboards: Dashboards, page: Page, tmp_path: Path) -> None:
+    log = tmp_path / "mistake.log"
+    log.write_text(f'192.0.2.7 - - [{YESTERDAY:%d/%b/%Y}:11:00:00 +0000] "GET /mistake HTTP/1.1" 200 10 "-" "curl/8"\n')
+    for command in ("load", "--site", "lyon", str(log)), ("unload", str(log)):
+        lakehouse = [sys.executable, "-m", "lakehouse", command[0], "access_logs", *command[1:]]
+        subprocess.run(lakehouse, env=dashboards.environment, check=True, stdout=subprocess.DEVNULL)
+    kinds = dashboards.sql("select kind, count(distinct load_id) n from load_reports group by kind order by kind")
+    loads, unloads = (row["n"] for row in kinds)
+    assert unloads == 1
+    # The time range makes it another question than those that are in the cache.
+    days = between(str(FIRST_DAY), str(YESTERDAY + timedelta(days=4)))
+    open_dashboard(page, dashboards.address, "lakehouse-health", CHARTS["lakehouse-health"], days)
+    assert number(tile(page, "Loads")) == loads
