@@ -22,14 +22,14 @@ PAGE = PROJECT / "docs" / "deploy" / "backup.md"
 LINES = 50
 
 
-def blocks(section: str) -> list[str]:
-    """The commands of a section of the page, as they stand there."""
-    text = PAGE.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].partition("\n## ")[0]
+def blocks(section: str, page: Path = PAGE) -> list[str]:
+    """The commands of a section of a page, as they stand there."""
+    text = page.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].partition("\n## ")[0]
     return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def type_in(release: Release, folder: Path, *commands: str) -> None:
-    """Run commands of the page in a shell, in another namespace and by another port than the page's."""
+def type_in(release: Release, folder: Path, *commands: str) -> str:
+    """What commands of a page print in a shell, in another namespace and by another port than the page's."""
     # A command that fails must not leave a forwarded port behind.
     script = "\n".join(("trap 'kill $(jobs -p) 2> /dev/null || true' EXIT", *commands))
     script = script.replace("namespace lakehouse", f"namespace {release.namespace}").replace("19000", str(free_port()))
@@ -38,6 +38,7 @@ def type_in(release: Release, folder: Path, *commands: str) -> None:
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": ":".join((*programs, os.environ["PATH"]))}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{script}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
 
 
 def test_everything_comes_back(cluster: Cluster, tmp_path: Path) -> None:
