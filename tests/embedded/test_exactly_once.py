@@ -1,5 +1,7 @@
 """Stops at every step of a load: whatever happens there, every row is there exactly once (docs/exactly-once.md)."""
 
+import functools
+import itertools
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ import pytest
 from lakehouse.errors import CommitConflictError, UsageError
 from lakehouse.load import Report
 from lakehouse.maintain import clean_up
-from lakehouse.observer import Observer
+from lakehouse.observer import Observer, SilentObserver
 from tests.support import processes
 from tests.support.home import Home
 from tests.support.state import left_over, published, rows
@@ -139,10 +141,10 @@ def test_an_error_at_a_step(tmp_path: Path, operation: Operation, step: str) -> 
     check_recovery(home, operation)
 
 
-def prepared(folder: Path, operation: Operation) -> Iterator[Home]:
-    """The same lakehouse again and again, as the operation finds it: copies take less time than loads."""
+def prepared(folder: Path, prepare: Callable[[Home], None]) -> Iterator[Home]:
+    """The same lakehouse again and again, as a command finds it: copies take less time than loads."""
     home = Home(folder / "home")
-    operation.prepare(home)
+    prepare(home)
     kept = shutil.copytree(home.folder, folder / "prepared")
     while True:
         yield home
@@ -152,7 +154,7 @@ def prepared(folder: Path, operation: Operation) -> Iterator[Home]:
 
 @operations
 def test_the_death_of_the_process_at_each_step(tmp_path: Path, operation: Operation) -> None:
-    for step, home in zip(STEPS, prepared(tmp_path, operation), strict=False):
+    for step, home in zip(STEPS, prepared(tmp_path, operation.prepare), strict=False):
         paths, options = operation.arguments(home)
         assert processes.wait(processes.start(processes.load, home.folder, paths, options, step)) == EXIT_CODE
         assert rows(home) == (operation.before if STEPS.index(step) < COMMITTED else operation.after)
@@ -162,7 +164,7 @@ def test_the_death_of_the_process_at_each_step(tmp_path: Path, operation: Operat
 def test_the_death_of_the_process_around_each_effect(tmp_path: Path) -> None:
     """Between two steps, too: before and after each file is begun, written whole or deleted, and each database commit."""
     operation = next(operation for operation in OPERATIONS if operation.name == "replace day")
-    for number, home in enumerate(prepared(tmp_path, operation)):
+    for number, home in enumerate(prepared(tmp_path, operation.prepare)):
         paths, options = operation.arguments(home)
         code = processes.wait(processes.start(processes.load_until_effect, home.folder, paths, options, number))
         assert code in (EXIT_CODE, 0), number
@@ -386,3 +388,78 @@ def test_a_rival_at_each_step(tmp_path: Path, pair: Pair) -> None:
         clean_up(home.settings, home.dataset, NO_TIME)
         assert left_over(home) == [], step
         assert rows(home) == there, step
+
+
+# Two loads that hold each other up. -----------------------------------------------------------------------------------
+
+Command = Callable[[Home, Observer], Report]
+
+
+def _unload(name: str) -> Command:
+    return lambda home, observer: home.load(replace=input_ids(home, name), observer=observer)
+
+
+def _replace(name: str, correction: str) -> Command:
+    return lambda home, observer: home.load(home.folder / correction, replace=input_ids(home, name), observer=observer)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Two commands: the first stands at a step, the second comes to one, the first ends, the second ends.
+
+    Args:
+        name: of the meeting.
+        prepare: makes what is there before.
+        first, second: the commands.
+        outcomes: rows at the end, one of these.
+        refusal: part of what a command may say that fails; None: neither may fail.
+    """
+
+    name: str
+    prepare: Callable[[Home], None]
+    first: Command
+    second: Command
+    outcomes: tuple[Counter[tuple[str, str]], ...]
+    refusal: str | None = None
+
+
+FIX = lines(4, text="fix")
+# Before its intent is declared a load has only looked: no other load can tell the two steps apart.
+MEETING_STEPS = tuple(step for step in STEPS[: COMMITTED + 1] if step != "intent declared")
+MEETINGS = (
+    Meeting("same bytes", _nothing, _hold("log", LOG), _hold("copy", LOG), (BOTH,)),
+    Meeting("different inputs", _nothing, _hold("log", LOG), _hold("third", FIX), (expected(LOG, OTHER, FIX),)),
+    Meeting("a log and its grown self", _nothing, _hold("log", LOG), _hold("grown", GROWN), (ALL_GROWN,)),
+    Meeting("growth and unloading", _loaded_then(), _hold("log", GROWN), _unload("log"), (ALL_GROWN, expected(OTHER))),
+    Meeting(
+        "two replace the same input",
+        _loaded_then(("fixed", CORRECTION), ("other fix", FIX)),
+        _replace("log", "fixed"),
+        _replace("log", "other fix"),
+        # Both are there where a command begins when the log is replaced already, and so replaces nothing.
+        (expected(OTHER, CORRECTION), expected(OTHER, FIX), expected(OTHER, CORRECTION, FIX)),
+        "is not loaded any more",
+    ),
+)
+
+
+@pytest.mark.parametrize("meeting", MEETINGS, ids=lambda meeting: meeting.name)
+def test_two_loads_at_each_pair_of_steps(tmp_path: Path, meeting: Meeting) -> None:
+    for steps, home in zip(itertools.product(MEETING_STEPS, repeat=2), prepared(tmp_path, meeting.prepare), strict=False):
+        first, second = (
+            Paused(PauseAt(step), functools.partial(command, home), may_end_before=command is meeting.second)
+            for step, command in zip(steps, (meeting.first, meeting.second), strict=True)
+        )
+        with first, second:
+            first.finish()
+        there = rows(home)
+        assert there in meeting.outcomes, steps
+        for command, held in ((meeting.first, first), (meeting.second, second)):
+            if held.error is not None:
+                assert isinstance(held.error, UsageError), (steps, held.error)
+                assert meeting.refusal is not None, (steps, held.error)
+                assert meeting.refusal in str(held.error), steps
+                command(home, SilentObserver())
+        assert rows(home) in meeting.outcomes, steps
+        clean_up(home.settings, home.dataset, NO_TIME)
+        assert left_over(home) == [], steps

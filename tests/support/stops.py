@@ -48,16 +48,23 @@ class PauseAt(SilentObserver):
 
     def __init__(self, step: str):
         self._step = step
-        self._reached = threading.Event()
+        self.reached = False
+        self._stands = threading.Event()
         self._go = threading.Event()
 
     def step(self, name: str) -> None:
-        if name == self._step and not self._reached.is_set():
-            self._reached.set()
+        if name == self._step and not self.reached:
+            self.reached = True
+            self._stands.set()
             assert self._go.wait(PATIENCE), "nobody let the load go"
 
-    def wait_until_reached(self) -> None:
-        assert self._reached.wait(PATIENCE), f"the load never came to {self._step!r}"
+    def ended(self) -> None:
+        """The load is over, whether or not it has come to the step."""
+        self._stands.set()
+
+    def wait(self) -> None:
+        """Until the load stands at the step, or is over."""
+        assert self._stands.wait(PATIENCE), f"the load neither came to {self._step!r} nor ended"
 
     def let_go(self) -> None:
         self._go.set()
@@ -69,11 +76,13 @@ class Paused:
     Args:
         observer: pauses it.
         load: called with the observer.
+        may_end_before: whether it may also come to its end without the step.
     """
 
-    def __init__(self, observer: PauseAt, load: Callable[[PauseAt], Report]):
+    def __init__(self, observer: PauseAt, load: Callable[[PauseAt], Report], may_end_before: bool = False):
         self._observer = observer
         self._load = load
+        self._may_end_before = may_end_before
         self.report: Report | None = None
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -83,13 +92,20 @@ class Paused:
             self.report = self._load(self._observer)
         except BaseException as error:  # the test looks at it
             self.error = error
+        finally:
+            self._observer.ended()
 
     def __enter__(self) -> "Paused":
         self._thread.start()
-        self._observer.wait_until_reached()
+        self._observer.wait()
+        assert self._observer.reached or self._may_end_before, f"the load ended before: {self.error or self.report}"
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Let the load go, and wait for its end."""
         self._observer.let_go()
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the load never ended"
