@@ -173,7 +173,8 @@ def _s3_client(endpoint: Any, path_style: Any, key: Any, secret: Any, token: Any
         region_name=region_name,
         verify=ca_file,
         config=Config(
-            s3={"addressing_style": "path" if path_style and endpoint else "auto"},
+            # "auto" is the path, too, at an endpoint that is not AWS's own.
+            s3={"addressing_style": ("path" if path_style else "virtual") if endpoint else "auto"},
             retries={"mode": "standard", "max_attempts": 5},
             connect_timeout=10,
             request_checksum_calculation="when_required",
