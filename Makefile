@@ -12,6 +12,10 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 	--no-emit-index-url --no-header --quiet --extra hive --extra postgresql --extra trino --group build
 # The compiled parser is for speed only: without Rust everything works, and says what that costs.
 CARGO := $(shell command -v cargo 2>/dev/null)
+RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' native/Cargo.toml)
+# Some installations have neither rustfmt nor clippy, and a distribution's Rust may be older than the parser wants.
+RUST_HAS_STYLE := cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && \
+	printf '%s\n' $(RUST) "$$(rustc --version | cut -d ' ' -f 2)" | sort -V -C
 NATIVE := lakehouse/liblakehouse_native.$(if $(filter Darwin,$(shell uname -s)),dylib,so)
 SOURCES := lakehouse tests $(wildcard benchmarks images)
 SERVE = exec $(BIN)/python superset/start.py $(SUPERSET)/bin/python superset/serve.py
@@ -48,15 +52,18 @@ lint: $(VENV)/.dev ## Check style, formatting and types
 	$(BIN)/ruff format --check $(STYLED)
 	$(BIN)/mypy $(SOURCES)
 ifneq ($(CARGO),)
-	cargo fmt --manifest-path native/Cargo.toml --check
-	cargo clippy --manifest-path native/Cargo.toml --locked --all-targets --quiet -- --deny warnings
+	@if $(RUST_HAS_STYLE); then set -ex; \
+		cargo fmt --manifest-path native/Cargo.toml --check; \
+		cargo clippy --manifest-path native/Cargo.toml --locked --all-targets --quiet -- --deny warnings; \
+	else echo "!!! THE COMPILED PARSER'S STYLE WAS NOT CHECKED: that takes Rust $(RUST) or newer with rustfmt and clippy" >&2; fi
 endif
 
 format: $(VENV)/.dev ## Sort imports, fix what can be fixed, format the code
 	$(BIN)/ruff check --fix $(STYLED)
 	$(BIN)/ruff format $(STYLED)
 ifneq ($(CARGO),)
-	cargo fmt --manifest-path native/Cargo.toml
+	@if $(RUST_HAS_STYLE); then set -x; cargo fmt --manifest-path native/Cargo.toml; \
+	else echo "!!! THE COMPILED PARSER WAS NOT FORMATTED: that takes Rust $(RUST) or newer with rustfmt and clippy" >&2; fi
 endif
 
 native: $(NATIVE) ## Build the compiled parser of access logs (needs Rust); loads take less time with it
