@@ -1,7 +1,7 @@
 """Rollups equal the query over the rows, whatever happened to the rows (DESIGN 9)."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -100,18 +100,25 @@ def test_all_rollups_of_a_load_list_its_files_once(tmp_path: Path, monkeypatch: 
 
 
 def test_percentiles_and_visitors_are_within_their_bounds(tmp_path: Path) -> None:
-    home = Home(tmp_path, DATASET)
-    content = b"".join(access_line(1, number % 24, number % 200, 200, "a", number / 1000) for number in range(1, 2001))
+    # With a key of its own, so that the visitors' hashes are the same each time.
+    home = Home(tmp_path, DATASET, LAKEHOUSE_KEY="the same key each time")
+    # Two days: responses in 1 ms to 1 s, and in up to 2 s; 200 addresses, and in any hour 25 of them.
+    content = b"".join(
+        access_line(1 + (number > 1000), number % 24, number % 200, 200, "a", number / 1000) for number in range(1, 2001)
+    )
     home.load(home.write("a.log", content), format=ACCESS_FORMAT)
     with reader(home) as connection:
-        (p50, p95, p99), exact = (
-            connection.execute("SELECT p50_ms, p95_ms, p99_ms FROM access_logs_latency_daily").fetchone() or (0, 0, 0),
-            (1000, 1900, 1980),
-        )
-        assert [p50, p95, p99] == [pytest.approx(value, rel=0.011) for value in exact]
-        (visitors,) = connection.execute("SELECT visitors FROM access_logs_visitors_daily").fetchone() or (0,)
-        (counted,) = connection.execute("SELECT count(DISTINCT visitor) FROM access_logs").fetchone() or (0,)
-        assert visitors == pytest.approx(counted, rel=0.07)
+        percentiles = connection.execute("SELECT p50_ms, p95_ms, p99_ms FROM access_logs_latency_daily ORDER BY day").fetchall()
+        for found, exact in zip(percentiles, [(500, 950, 990), (1500, 1950, 1990)], strict=True):
+            assert found == pytest.approx(exact, rel=0.011)
+        assert connection.execute("SELECT month, p50_ms, p95_ms, p99_ms FROM access_logs_latency_monthly").fetchall() == [
+            (date(2026, 3, 1), *(pytest.approx(value, rel=0.011) for value in (1000, 1900, 1980)))
+        ]
+        visitors = connection.execute("SELECT visitors FROM access_logs_visitors_daily").fetchall()
+        assert visitors == [(pytest.approx(200, rel=0.07),)] * 2
+        by_hour = connection.execute("SELECT hour, visitors FROM access_logs_visitors_by_hour ORDER BY 1").fetchall()
+        begin = datetime(2026, 3, 1, tzinfo=UTC)
+        assert by_hour == [(begin + timedelta(hours=hour), pytest.approx(25, abs=1)) for hour in range(48)]
         assert connection.execute("SELECT sum(hits) FROM access_logs_daily").fetchone() == (2000,)
 
 
