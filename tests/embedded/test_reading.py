@@ -113,6 +113,28 @@ def test_a_query_opens_the_files_of_its_days_only(where: str, days: list[int], m
     assert len(opened) == len(days)
 
 
+@pytest.mark.parametrize("where", ["date = '2026-11-02'", "ts >= '2026-11-02' AND ts < '2026-11-03'"])
+def test_a_query_needs_the_files_of_its_days_only(where: str, cli: Cli) -> None:
+    """In a local folder, where nobody counts what is opened: the files of all other days are gone."""
+    for found in cli.home.table().inspect.files().to_pylist():
+        if found["partition"]["date"] != date(2026, 11, 2):
+            Path(found["file_path"].removeprefix("file://")).unlink()
+    reader = Reader(cli.home.settings)
+    assert reader.sql(f"SELECT path FROM access_logs WHERE {where}").to_pydict() == {"path": ["/page1"] * 2}
+    with pytest.raises(QueryError):
+        reader.sql("SELECT path FROM access_logs")
+
+
+def test_ten_thousand_real_lines(test_data: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path / "real"))
+    loaded = json.loads(cli("load", "access_logs", str(test_data / "web" / "apache_combined_10k.log"), "--site", "s", "--json"))
+    assert [(found["status"], found["rows"]) for found in loaded["inputs"]] == [("loaded", 10_000)]
+    by_day = cli("sql", "SELECT date, count(*) AS hits FROM access_logs GROUP BY 1 ORDER BY 1", "--format", "csv")
+    assert by_day == "date,hits\n2015-05-17,1632\n2015-05-18,2893\n2015-05-19,2896\n2015-05-20,2579\n"
+    distinct = "SELECT count(*) AS rows FROM (SELECT DISTINCT * EXCLUDE (_line) FROM access_logs)"
+    assert cli("sql", distinct, "--format", "csv") == "rows\n9981\n", "19 lines are there again, and are hits"
+
+
 @pytest.mark.parametrize(
     ("query", "read"),
     [
