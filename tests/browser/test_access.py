@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from requests import HTTPError
@@ -91,8 +90,7 @@ def test_a_viewer_can_ask_for_no_private_column(viewer: Api, datasets: dict[str,
 def test_a_viewer_reaches_neither_sql_nor_what_others_may_change(
     dashboards: Dashboards, viewer: Api, datasets: dict[str, int]
 ) -> None:
-    query = {"database_id": 1, "sql": "SELECT * FROM access_logs", "client_id": "x", "runAsync": False}
-    assert viewer.post("/api/v1/sqllab/execute/", query).status_code == 403
+    assert viewer.ask_in_sql_lab("SELECT * FROM access_logs").status_code == 403
     assert viewer.post("/api/v1/chart/", {"slice_name": "x", "datasource_id": 1, "datasource_type": "table"}).status_code == 403
     assert viewer.post("/api/v1/dataset/", {"database": 1, "table_name": "x", "sql": "SELECT 1"}).status_code == 403
     assert viewer.post("/api/v1/rowlevelsecurity/", {"name": "x"}).status_code in (403, 404)
@@ -125,11 +123,7 @@ def test_a_report_of_nobody_leaves_the_cookie_that_a_login_sets(dashboards: Dash
 
 def test_an_analyst_asks_in_sql_lab_and_cannot_leave_the_lakehouse(dashboards: Dashboards) -> None:
     analyst = Api(dashboards.address, "otto", dashboards.password_of("otto"))
-
-    def ask(statement: str) -> Any:
-        query = {"database_id": 1, "sql": statement, "client_id": f"c{abs(hash(statement)) % 10**9}", "runAsync": False}
-        return analyst.post("/api/v1/sqllab/execute/", query)
-
+    ask = analyst.ask_in_sql_lab
     hits = dashboards.sql("select count(*) hits from access_logs")[0]["hits"]
     answer = ask("SELECT count(*) AS hits FROM access_logs")
     assert answer.status_code == 200, answer.text

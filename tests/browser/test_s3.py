@@ -268,8 +268,7 @@ def test_sql_lab_over_files_without_any_tables(s3: S3Server, bucket: str, tmp_pa
         assert admin.get("/api/v1/dashboard/").json()["count"] == 0
         [database] = admin.get("/api/v1/database/").json()["result"]
         statement = f"SELECT sum(hits) AS hits FROM read_parquet('s3://{bucket}/logs/**/*.parquet')"
-        query = {"database_id": database["id"], "sql": statement, "client_id": "files", "runAsync": False}
-        answer = admin.post("/api/v1/sqllab/execute/", query)
+        answer = admin.ask_in_sql_lab(statement, database["id"])
         assert answer.status_code == 200, answer.text
         assert answer.json()["data"] == [{"hits": 12}]
     assert not (tmp_path / "warehouse").exists()

@@ -91,8 +91,7 @@ def test_a_dashboard_of_a_viewer(configured: Release, address: str, tmp_path: Pa
 
 def ask_in_sql_lab(api: Api, statement: str) -> Any:
     [database] = api.get("/api/v1/database/").json()["result"]
-    query = {"database_id": database["id"], "sql": statement, "client_id": f"c{abs(hash(statement)) % 10**9}", "runAsync": False}
-    return api.post("/api/v1/sqllab/execute/", query)
+    return api.ask_in_sql_lab(statement, database["id"])
 
 
 def test_an_analyst_asks_trino_in_their_own_name(analyst: Api) -> None:
@@ -119,5 +118,4 @@ def refusal(api: Api, statement: str) -> str:
 
 
 def test_a_viewer_does_not_reach_sql_lab(viewer: Api) -> None:
-    query = {"database_id": 1, "sql": "SELECT 1", "client_id": "x", "runAsync": False}
-    assert viewer.post("/api/v1/sqllab/execute/", query).status_code == 403
+    assert viewer.ask_in_sql_lab("SELECT 1").status_code == 403
