@@ -12,9 +12,11 @@ tokens expire. DuckDB's own extension for that chain is not loaded: it has a fun
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any
 
 import botocore.exceptions
@@ -30,6 +32,8 @@ from statements import check
 FORMAT_VERSION = 1
 MEMORY_LIMIT = "2GB"
 """Of all queries of a process together."""
+STATEMENT_SECONDS = 60.0
+"""After which a statement is ended: Superset's own limit, SQLLAB_TIMEOUT, is none for a server with threads."""
 CATALOGS = re.compile(r"information_schema|pg_catalog|duckdb_|sqlite_master|\b(show|describe|summarize)\b", re.IGNORECASE)
 
 
@@ -202,7 +206,7 @@ DATABASES = Databases()
 
 
 class ReadingCursor(CursorWrapper):
-    """Makes the views that a statement names, then runs it."""
+    """Makes the views that a statement names, then runs it, for so long and no longer."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, wrapper: "ReadingConnection"):
         super().__init__(connection, wrapper)
@@ -215,7 +219,32 @@ class ReadingCursor(CursorWrapper):
             if name not in self._made:
                 self._raw.execute(f'CREATE TEMPORARY VIEW "{name}" AS {sql}')
                 self._made.add(name)
-        super().execute(statement, parameters, context)
+        with self._in_time():
+            super().execute(statement, parameters, context)
+
+    def fetchone(self) -> Any:
+        with self._in_time():
+            return self._raw.fetchone()
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        with self._in_time():
+            return super().fetchmany(size)
+
+    def fetchall(self) -> list[Any]:
+        with self._in_time():
+            return self._raw.fetchall()
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        timer = Timer(STATEMENT_SECONDS, self._raw.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except duckdb.InterruptException as error:
+            raise duckdb.InterruptException(f"the query was ended after {STATEMENT_SECONDS:g} s: ask for less") from error
+        finally:
+            timer.cancel()
 
     def executemany(self, statement: str, parameters: Any = None, context: Any = None) -> None:
         raise duckdb.PermissionException("the lakehouse is read-only here")

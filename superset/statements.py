@@ -20,18 +20,18 @@ TABLE_FUNCTIONS = {
     *("duckdb_schemas", "duckdb_tables", "duckdb_types", "duckdb_views", "pragma_table_info", "pg_timezone_names"),
 }
 """Those that make rows of what they are given, read files, or tell which tables and columns there are."""
-HARMLESS = {"gen_random_uuid", "random", "uuid", "uuidv4", "uuidv7"}
-"""Have side effects in DuckDB's words, and change nothing but the next number."""
+HARMLESS = {"error", "gen_random_uuid", "random", "uuid", "uuidv4", "uuidv7"}
+"""Have side effects in DuckDB's words, and change nothing but the next number, or end the statement."""
 HARMFUL = {"json_serialize_plan", "pg_sleep"}
 """Have none in DuckDB's words: one plans a statement that was not looked at, the other holds one of the server's threads."""
 HIDDEN = {"duckdb_logs"}
 """Views that come with DuckDB and show what others ask."""
 NAMES = """
-    SELECT parsed->>'$.error_type', parsed->>'$.error_message',
+    SELECT parsed->>'$.error_type', parsed->>'$.error_message', json_array_length(parsed, '$.statements'),
         parsed->>'$..function_name', parsed->>'$..function.function_name', parsed->>'$..table_name'
     FROM (SELECT json_serialize_sql(?, skip_default := true, skip_empty := true, skip_null := true) AS parsed)
 """
-"""Of a statement: why it is no SELECT; the functions it names anywhere, those that stand for a table, and its tables."""
+"""Of a text: why it is no SELECT; how many there are; the functions named anywhere, those that stand for a table; its tables."""
 
 
 @cache
@@ -52,11 +52,13 @@ def check(connection: duckdb.DuckDBPyConnection, statement: str, own: frozenset[
         duckdb.PermissionException: says what was refused.
         duckdb.ParserException: it cannot be parsed.
     """
-    kind, message, *named = connection.execute(NAMES, [statement]).fetchall()[0]
+    kind, message, count, *named = connection.execute(NAMES, [statement]).fetchall()[0]
     if kind == "parser":
         raise duckdb.ParserException(f"Parser Error: {message}")
-    if kind:
-        raise duckdb.PermissionException("the lakehouse is read-only here: write a single SELECT")
+    if kind or count != 1:
+        raise duckdb.PermissionException(
+            "the lakehouse is read-only here: write a single SELECT; a PIVOT needs its values, IN (...)"
+        )
     called, as_tables, tables = ({name.lower() for name in names} for names in named)
     if refused := (called - functions() - own) | (as_tables - TABLE_FUNCTIONS) | (tables & HIDDEN):
         raise duckdb.PermissionException(f"there is no {', '.join(sorted(refused))} here that a SELECT may call or read")

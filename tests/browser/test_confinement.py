@@ -88,6 +88,8 @@ STATEMENTS = (
             "FROM range(1) a ASOF JOIN range(1) b ON a.range >= b.range AND {call} IS NULL",
         )
     ),
+    "SELECT 1; SELECT 2",
+    "-- nothing",
     "SELECT sleep_ms(1)",
     "SELECT pg_sleep(1)",
     "SELECT getenv('HOME')",
@@ -126,8 +128,9 @@ ANSWERED = (
 )
 PROGRAM = """
 import json, sys
-import duckdb
+import duckdb, lakehouse_duckdb
 from lakehouse_duckdb import LakehouseDialect
+lakehouse_duckdb.STATEMENT_SECONDS = float(sys.argv[1])
 for statement in json.load(sys.stdin):
     try:
         cursor = LakehouseDialect().connect().cursor()
@@ -138,12 +141,13 @@ for statement in json.load(sys.stdin):
 """
 
 
-def run(dashboards: Dashboards, *statements: str) -> list[list[str]]:
-    """What the dialect does with statements, without Superset's own checks before it."""
+def run(dashboards: Dashboards, *statements: str, seconds: float = 60) -> list[list[str]]:
+    """What the dialect does with statements, each for so many seconds, without Superset's own checks before it."""
     environment = {**os.environ, "DASHBOARDS_TABLES": str(dashboards.tables), "PYTHONPATH": str(SUPERSET)}
     found = subprocess.run(
-        [str(PYTHON), "-c", PROGRAM], input=json.dumps(statements), env=environment, check=True, capture_output=True, text=True
-    )
+        [str(PYTHON), "-c", PROGRAM, str(seconds)],
+        input=json.dumps(statements), env=environment, check=True, capture_output=True, text=True,
+    )  # fmt: skip
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
@@ -175,6 +179,12 @@ def test_what_computes_and_reads_is_answered(dashboards: Dashboards) -> None:
     statements = [statement.replace("{tables}", str(dashboards.tables)) for statement in ANSWERED]
     answers = run(dashboards, *statements)
     assert [(statement, said) for statement, (state, said) in zip(statements, answers, strict=True) if state != "done"] == []
+
+
+def test_no_statement_holds_a_thread_for_ever(dashboards: Dashboards) -> None:
+    endless = "SELECT sum(hash(range)) FROM range(1000000000000000)", "SELECT 1 FROM range(10000000000) WHERE hash(range) = 1"
+    for state, said in run(dashboards, *endless, seconds=0.5):
+        assert (state, said) == ("refused", "the query was ended after 0.5 s: ask for less")
 
 
 def test_the_server_can_write_to_its_own_folder_only(dashboards: Dashboards, tmp_path: Path) -> None:
