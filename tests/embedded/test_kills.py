@@ -62,13 +62,14 @@ def tiny_line(log: str, number: int) -> bytes:
 
 
 def hit(log: str, number: int) -> bytes:
-    return access_line(1 + number // 5 % 10, number % 24, number % 9, (200, 404, 500)[number % 3], f"{log}-{number}", 0.1)
+    """A load has new hits of few days only, so that it does not make good by chance what a killed one has left undone."""
+    return access_line(1 + number // 40 % 10, number % 24, number % 9, (200, 404, 500)[number % 3], f"{log}-{number}", 0.1)
 
 
 VICTIMS = (
-    Victim(TINY, {}, tiny_line, "text", lambda line: line.split()[1], kills=70, effects=50),
+    Victim(TINY, {}, tiny_line, "text", lambda line: line.split()[1], kills=80, effects=36),
     # Nine of ten of its effects are those of its rollups.
-    Victim(DATASET, {"format": ACCESS_FORMAT}, hit, "path", lambda line: line.split()[6], kills=30, effects=240),
+    Victim(DATASET, {"format": ACCESS_FORMAT}, hit, "path", lambda line: line.split()[6], kills=20, effects=200),
 )
 
 
