@@ -127,14 +127,14 @@ def _find_local(pattern: str) -> Iterator[InputFile]:
     path = os.path.abspath(os.path.expanduser(pattern))
     if not _GLOB.search(path) or os.path.exists(path):
         if os.path.isdir(path):
-            yield from (_local_file(name) for name in _walk(path))
+            yield from (local_file(name) for name in _walk(path))
         elif os.path.exists(path):
-            yield _local_file(path)
+            yield local_file(path)
         return
     expression = _pattern_expression(path)
     for name in _walk(_fixed_prefix(path) or "/"):
         if match := expression.fullmatch(name):
-            yield _local_file(name, tuple(match.groupdict().items()))
+            yield local_file(name, tuple(match.groupdict().items()))
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -149,7 +149,8 @@ def _walk(folder: str) -> Iterator[str]:
                 yield path
 
 
-def _local_file(path: str, fields: tuple[tuple[str, str], ...] = ()) -> InputFile:
+def local_file(path: str, fields: tuple[tuple[str, str], ...] = ()) -> InputFile:
+    """A file under its very name, which is no pattern; raises InputError."""
     try:
         status = os.stat(path)
     except OSError as error:

@@ -7,14 +7,23 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import NamedTuple, Protocol
 
 from lakehouse.datasets.base import Dataset
-from lakehouse.errors import CatalogError, CommitConflictError, CommitUnknownError, InputError, LakehouseError, StorageError
-from lakehouse.inputs import HEAD_BYTES, InputFile, find_inputs, open_input
+from lakehouse.errors import (
+    CatalogError,
+    CommitConflictError,
+    CommitUnknownError,
+    InputError,
+    LakehouseError,
+    StorageError,
+    TooManyRejectsError,
+    UsageError,
+)
+from lakehouse.inputs import HEAD_BYTES, InputFile, find_inputs, local_file, open_input
 from lakehouse.intake import Outcome
 from lakehouse.load import Loader, Report, Request
 from lakehouse.load_options import Options
@@ -24,8 +33,10 @@ from lakehouse.storage import explain, is_s3
 
 TRANSIENT = (CatalogError, CommitConflictError, CommitUnknownError, InputError, StorageError)
 """Errors that may be gone at the next round; anything else ends the watch."""
-_ROTATED = re.compile(r"[.-](\d.*|old|old\..*|gz|bz2|zst)")
+_ROTATED = re.compile(r"[.-]((\d+([.T_-]\d+)*|old)(\.(gz|bz2|zst))?|gz|bz2|zst)")
 """What programs that rotate logs put behind a log's name."""
+_GIVEN_UP = 2
+"""Failures after which a file is left until it is changed; one alone may come from a file that is just being written."""
 _Marks = frozenset[tuple[str, int, float]]
 
 
@@ -58,6 +69,7 @@ class _Look:
 
     Args:
         modified: when the log was written to last, by the clock of its file system.
+        inodes: of the log and the files beside it.
         unasked: by inode, how those files beside it begin that were left alone.
         settled: marks of the files beside it that need no reading until they are written to.
         begun: inodes of files whose lines are wanted although the ledger knows none of them: there was nothing complete in
@@ -65,6 +77,7 @@ class _Look:
     """
 
     modified: float
+    inodes: frozenset[str]
     unasked: dict[str, _Beginning]
     settled: _Marks
     begun: frozenset[str]
@@ -108,7 +121,7 @@ class Watch:
         self._listener = listener
         self._observer = observer
         self._looks: dict[str, _Look] = {}
-        self._failures: Counter[_Marks] = Counter()
+        self._failures: Counter[str] = Counter()
         self._folders_are_sources = False
 
     def run(self, every: float, stop: threading.Event) -> None:
@@ -125,11 +138,14 @@ class Watch:
         self._folders_are_sources = len({log.folder for log in logs}) > 1
         looks: dict[str, _Look] = {}
         left_alone: list[tuple[InputFile, list[InputFile]]] = []
+        seen: set[str] = set()
         # After the logs themselves: what is renamed in between is seen twice and not missed.
-        for log, files in _files_beside(logs, self._settings):
+        for log, files in _files_beside(logs):
             looks[log.location], unknown = self._look(log, files)
+            seen.update(found.fingerprint for found in files)
             if unknown:
                 left_alone.append((log, unknown))
+        self._failures = Counter({key: count for key, count in self._failures.items() if key in seen})
         outcomes = self._load(logs, self._options)
         for location, look in looks.items():
             self._looks[location] = replace(look, begun=_begun(look.begun, [outcomes[location].found], outcomes))
@@ -147,54 +163,70 @@ class Watch:
         begun: Set[str] = before.begun if before else frozenset()
         if before is None and files:
             begun = self._loader().begun(self._request([log, *files], self._options))
-        fresh = [found for found in files if before is None or before.settled.isdisjoint(_marks(found))]
+        changed = [found for found in files if before is None or before.settled.isdisjoint(_marks(found))]
+        fresh = [found for found in changed if self._failures[found.fingerprint] < _GIVEN_UP]
         wanted = [found for found in fresh if self._is_wanted(found, log, before, begun)]
         outcomes = {
             **self._load_readable(wanted, self._options),
             **self._load_readable([found for found in fresh if found not in wanted], replace(self._options, only_known=True)),
         }
-        unread = {found.location for found in fresh} - outcomes.keys()
-        unasked = dict(before.unasked) if before else {}
+        unread = {found.location for found in changed} - outcomes.keys()
+        inodes = frozenset(found.inode for found in (log, *files))
+        # An inode that is gone may soon be that of any file; but what is renamed while its folder is listed is only missed once.
+        known = inodes | before.inodes if before else inodes
+        unasked = {inode: beginning for inode, beginning in before.unasked.items() if inode in known} if before else {}
         for outcome in outcomes.values():
-            if outcome.status == "unknown":
-                unasked[outcome.found.inode] = self._beginning(outcome.found)
+            if outcome.status == "unknown" and (head := self._head(outcome.found)):
+                unasked[outcome.found.inode] = _beginning(head)
         look = _Look(
             log.modified,
+            inodes,
             unasked,
             frozenset(mark for found in files if found.location not in unread for mark in _marks(found)),
-            _begun(begun, wanted, outcomes),
+            _begun(begun & known, wanted, outcomes),
         )
         return look, [] if before else _newer_unknown(log, outcomes.values())
 
     def _is_wanted(self, found: InputFile, log: InputFile, before: _Look | None, begun: Set[str]) -> bool:
         """Whether a file beside a log is to be loaded even if the ledger knows nothing of it."""
+        if before is not None and self._is_unasked(found, before.unasked):
+            return False
         if found.inode in begun and found.inode != log.inode:
-            return True
-        if before is None or not _is_rotated(found, log) or found.modified < before.modified:
+            # While no watch was running, there was time enough for the inode to become that of any file.
+            return before is not None or _is_rotated(found, log)
+        return before is not None and _is_rotated(found, log) and found.modified >= before.modified
+
+    def _is_unasked(self, found: InputFile, unasked: dict[str, _Beginning]) -> bool:
+        """Whether a file is one that was left alone, written to or compressed since."""
+        head = self._head(found) if unasked else b""
+        if not head:
             return False
         # The inode alone would not do: that of a file that was deleted is soon used again.
-        unasked = before.unasked.get(found.inode)
-        return unasked is None or self._beginning(found, unasked.length) != unasked
+        same = unasked.get(found.inode)
+        return (same is not None and _beginning(head[: same.length]) == same) or _beginning(head) in unasked.values()
 
-    def _beginning(self, found: InputFile, length: int = HEAD_BYTES) -> _Beginning:
-        with open_input(found, self._settings) as opened:
-            head = opened.read(length)
-        return _Beginning(len(head), hashlib.sha256(head).digest())
+    def _head(self, found: InputFile) -> bytes:
+        """The first bytes of a file; none if it cannot be read, which its load will tell."""
+        try:
+            with open_input(found, self._settings) as opened:
+                return opened.read(HEAD_BYTES)
+        except InputError:
+            return b""
 
     def _load_readable(self, files: list[InputFile], options: Options) -> dict[str, Outcome]:
-        """Load files, without those that cannot be read: a damaged one must not keep the log from being loaded."""
+        """Load files, without those that cannot be: one that is damaged, or no log at all, must not keep the log from it."""
         try:
             return self._load(files, options) if files else {}
-        except InputError as error:
+        except (InputError, TooManyRejectsError, UsageError) as error:
             if len(files) == 1:
-                self._unreadable(files[0], error)
+                self._failed(files[0], error)
                 return {}
         return {location: outcome for found in files for location, outcome in self._load_readable([found], options).items()}
 
-    def _unreadable(self, found: InputFile, error: InputError) -> None:
-        """Tell of a file that cannot be read, once, and not while it is still being compressed or copied."""
-        self._failures[_marks(found)] += 1
-        if self._failures[_marks(found)] == 2:
+    def _failed(self, found: InputFile, error: LakehouseError) -> None:
+        """Tell of a file that cannot be loaded, once, and not while it is still being compressed or copied."""
+        self._failures[found.fingerprint] += 1
+        if self._failures[found.fingerprint] == _GIVEN_UP:
             self._listener.failed(error)
 
     def _load(self, inputs: list[InputFile], options: Options) -> dict[str, Outcome]:
@@ -210,7 +242,7 @@ class Watch:
         return Request(inputs, options, folders_are_sources=self._folders_are_sources)
 
 
-def _files_beside(logs: list[InputFile], settings: Settings) -> Iterator[tuple[InputFile, list[InputFile]]]:
+def _files_beside(logs: list[InputFile]) -> Iterator[tuple[InputFile, list[InputFile]]]:
     """Local logs, each with the files in its folder that are named like it and something more: `log.1`, `log-20261122.gz`."""
     named = {log.location for log in logs}
     by_folder: dict[str, list[InputFile]] = {}
@@ -227,8 +259,13 @@ def _files_beside(logs: list[InputFile], settings: Settings) -> Iterator[tuple[I
         for path in paths:
             if owners := [log for log in its_logs if path.startswith((f"{log.location}.", f"{log.location}-"))]:
                 owner = max(owners, key=lambda log: len(log.location))
-                beside[owner.location] += (replace(found, fields=owner.fields) for found in find_inputs([path], settings))
+                with suppress(InputError):  # renamed or deleted since
+                    beside[owner.location].append(replace(local_file(path), fields=owner.fields))
         yield from ((log, beside[log.location]) for log in its_logs)
+
+
+def _beginning(head: bytes) -> _Beginning:
+    return _Beginning(len(head), hashlib.sha256(head).digest())
 
 
 def _marks(found: InputFile) -> _Marks:

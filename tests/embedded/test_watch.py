@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 from lakehouse.cli.app import main
 from lakehouse.errors import LakehouseError
 from lakehouse.inputs import InputFile
+from lakehouse.intake import Outcome
 from lakehouse.load import Report
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
@@ -266,6 +268,178 @@ def test_a_file_beside_the_log_that_cannot_be_read_does_not_stop_the_watch(home:
     assert "access.log.2.gz" in complaint
     assert "damaged or cut off" in complaint, "told once, and not of the one that was still being written"
     assert home.texts() == [*log.texts, "rotated"]
+
+
+def test_a_file_beside_the_log_that_cannot_be_loaded_does_not_stop_the_watch_and_is_not_read_for_ever(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is no log at all, the other is that of another site."""
+    log.write(1)
+    of_another_site = home.write("elsewhere.log", b"999 of another site\n")
+    home.load(of_another_site, site="another")
+    loads: list[set[str]] = []
+    load = Watch._load
+
+    def counted(self: Watch, inputs: list[InputFile], options: Options) -> dict[str, Outcome]:
+        loads.append({found.location for found in inputs})
+        return load(self, inputs, options)
+
+    monkeypatch.setattr(Watch, "_load", counted)
+    no_log = log.beside(".1")
+
+    def write_beside() -> None:
+        no_log.write_text("no log at all\n" * 200)
+        shutil.copy(of_another_site, log.beside(".2"))
+        log.write(1)
+
+    def mend() -> None:
+        no_log.write_text("998 a log again\n")
+
+    scenes = [lambda: log.write(1)] * 4
+    rejected, refused = play(home, log, write_beside, *scenes, mend).complaints
+    assert str(no_log) in rejected
+    assert "already loaded for site another" in refused
+    assert home.texts() == sorted(["a log again", *log.texts, "of another site"])
+    assert sum(inputs == {str(log.beside(".2"))} for inputs in loads) == 2, "and not in every round"
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [".1", ".old", ".old.gz", ".gz", ".12.bz2", ".3.zst", "-20261122.gz", "-2026-11-22T10_00_00", ".2026.11.22-1"],
+)
+def test_names_that_programs_give_to_rotated_logs(home: Home, log: Log, suffix: str) -> None:
+    def rotate() -> None:
+        home.write("access.log" + suffix, b"999 rotated\n")
+
+    play(home, log, rotate)
+    assert home.texts() == ["rotated"]
+
+
+def test_names_that_are_not_those_of_rotated_logs(home: Home, log: Log) -> None:
+    def write_others() -> None:
+        for number, suffix in enumerate(
+            (".1.sha256", ".1.gz.md5", ".1.swp", "-20261122.tmp", "-2.example.org.log", ".old.copy", ".1-", ".1.gz.gz")
+        ):
+            home.write("access.log" + suffix, b"%d nobody asked for this\n" % number)
+        log.write(1)
+
+    assert play(home, log, write_others).complaints == []
+    assert home.texts() == log.texts
+
+
+def test_an_unreadable_file_with_the_inode_of_one_left_alone_does_not_keep_the_log_from_being_loaded(
+    home: Home, log: Log
+) -> None:
+    unasked = home.write("access.log.1", b"999 nobody asked for this\n")
+    log.write(1)
+
+    def damage() -> None:
+        unasked.write_bytes(gzip.compress(b"1 another\n")[:-5])
+        log.write(1)
+
+    (complaint,) = play(home, log, damage, lambda: log.write(1), lambda: log.write(1)).complaints
+    assert str(unasked) in complaint
+    assert home.texts() == log.texts
+
+
+def test_a_file_that_vanishes_while_it_is_looked_for(home: Home, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is passed over, and known again where it went. No name is taken for a pattern."""
+    vanishing = log.beside(".{a}[b]*")
+    scandir = os.scandir
+
+    def rename_late(path: str) -> object:
+        entries = list(scandir(path))
+        if vanishing.exists():
+            vanishing.rename(log.beside(".1"))
+        return nullcontext(entries)
+
+    def move() -> None:
+        log.path.rename(vanishing)
+        log.path.touch()
+        monkeypatch.setattr("lakehouse.watch.os.scandir", rename_late)
+
+    def write_late() -> None:
+        monkeypatch.setattr("lakehouse.watch.os.scandir", scandir)
+        log.beside(".1").rename(log.beside(".before-the-move"))
+        with log.beside(".before-the-move").open("a") as stream:
+            stream.write("1 late\n")
+
+    assert play(home, log, move, write_late).complaints == []
+    assert home.texts() == ["late"]
+
+
+def test_the_inode_of_an_empty_log_that_is_gone_says_nothing_of_later_files(home: Home, log: Log) -> None:
+    gone = home.folder / "gone"
+
+    def delete() -> None:
+        log.beside(".1").rename(gone)
+
+    def use_its_inode() -> None:
+        gone.write_bytes(b"999 nobody asked for this\n")
+        gone.rename(log.beside(".bak"))
+        log.write(1)
+
+    play(home, log, lambda: rename(log), delete, lambda: None, use_its_inode)
+    assert home.texts() == log.texts
+
+
+def test_the_inode_of_an_empty_log_may_be_used_again_while_the_watch_is_away(home: Home, log: Log) -> None:
+    play(home, log)
+    rename(log)
+    log.beside(".1").write_bytes(b"999 nobody asked for this\n")
+    log.beside(".1").rename(log.beside(".bak"))
+    log.write(1)
+    play(home, log)
+    assert home.texts() == log.texts
+
+
+def test_nothing_is_kept_of_files_that_are_gone(home: Home, log: Log) -> None:
+    unasked = home.write("access.log.1", b"999 nobody asked for this\n")
+    home.write("access.log.2.gz", gzip.compress(b"1 x\n")[:-5])
+    watch = Watch(home.settings, home.dataset, [str(log.path)], Options("s"), Told())
+
+    def delete() -> None:
+        unasked.unlink()
+        log.beside(".2.gz").unlink()
+
+    watch.run(60, Scenario(lambda: None, delete, lambda: None))
+    assert (watch._failures, watch._looks[str(log.path)].unasked) == ({}, {})
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+def test_a_file_left_alone_that_is_compressed_by_a_program_that_does_not_keep_its_time(
+    home: Home, log: Log, slowly: bool
+) -> None:
+    unasked = home.write("access.log.4", b"999 nobody asked for this\n")
+    os.utime(unasked, (1_000_000, 1_000_000))
+    log.write(1)
+    whole = gzip.compress(unasked.read_bytes())
+
+    def begin() -> None:
+        home.write("access.log.4.gz", whole[:-5] if slowly else whole)
+        if not slowly:
+            unasked.unlink()
+        log.write(1)
+
+    def end() -> None:
+        home.write("access.log.4.gz", whole)
+        unasked.unlink(missing_ok=True)
+        log.write(1)
+
+    assert play(home, log, begin, end, lambda: log.write(1)).complaints == []
+    assert home.texts() == log.texts
+
+
+def test_a_log_that_begins_like_a_file_left_alone_is_another_one(home: Home, log: Log) -> None:
+    home.write("access.log.2", b"999 a first line that all have\n")
+    log.write(1)
+
+    def come_and_go() -> None:
+        home.write("access.log.1", b"999 a first line that all have\n1 another\n")
+        log.write(1)
+
+    play(home, log, come_and_go)
+    assert home.texts() == ["a first line that all have", "another", *log.texts]
 
 
 def test_a_folder_below_that_may_not_be_read_does_not_matter(home: Home, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
