@@ -12,7 +12,7 @@ from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import InputError
 from lakehouse.identity import Hasher
-from lakehouse.inputs import HEAD_BYTES, InputFile, find_inputs, open_input
+from lakehouse.inputs import HEAD_BYTES, InputFile, behind_nuls, find_inputs, open_input
 from lakehouse.ledger import InputRecord, Ledger
 from lakehouse.load_options import Options
 from lakehouse.parse import LineParse, is_final, with_origin
@@ -95,7 +95,7 @@ class RowComparer:
         )
         with open_input(found, self.settings) as opened:
             head = opened.read(HEAD_BYTES)
-            parser = self.dataset.open_parser(head, context, None)
+            parser = self.dataset.open_parser(behind_nuls(found, head, self.settings), context, None)
             if isinstance(parser, FileParser):
                 return
             line = 1

@@ -24,12 +24,13 @@ from lakehouse.storage import explain, is_s3, s3_client, split_s3
 BLOCK_BYTES = 16 * 2**20
 """Bytes read, parsed and written at a time: memory is a small multiple of it, and much is done once a block."""
 MAX_LINE_BYTES = BLOCK_BYTES
-"""Bytes of a line without its newline; a longer one is none of a log, and never in memory as a whole. No block is longer."""
+"""Bytes of a line without its newline; a longer one is never in memory as a whole. No block is longer."""
 HEAD_BYTES = 64 * 1024
 """Bytes in which a format is detected and inputs are first told apart."""
 _READ_BYTES = 2**20
 _LOOK_AHEAD_BYTES = 2**16
 _GLOB = re.compile(r"[*?\[{]")
+_NULS = re.compile(rb"\0+")
 
 
 @dataclass(frozen=True)
@@ -354,6 +355,23 @@ def open_input(found: InputFile, settings: Settings) -> Iterator[OpenInput]:
         raw.close()
 
 
+def behind_nuls(found: InputFile, head: bytes, settings: Settings) -> bytes:
+    """The first bytes of an input that can tell its format: `head`, or as many from behind the NULs that it begins with.
+
+    A program that goes on at its old place in a log that was emptied leaves as many NULs as the log had bytes.
+
+    Raises:
+        InputError: missing or not permitted.
+    """
+    if not head.startswith(b"\0"):
+        return head
+    with open_input(found, settings) as opened:
+        for block in opened.blocks():
+            if begun := block.lstrip(b"\0"):
+                return begun[:HEAD_BYTES] + opened.read(HEAD_BYTES - len(begun[:HEAD_BYTES]))
+    return head
+
+
 class _Prefixed(io.RawIOBase):
     """A stream with bytes that were already read put back in front."""
 
@@ -428,6 +446,32 @@ def whole_lines(blocks: Iterator[bytes]) -> Iterator[Piece]:
             begun.append(rest)
             size += len(rest)
     yield Piece(b"".join(begun), too_long, last=True)
+
+
+class LongLine:
+    """A line that is too long, gathered from its pieces with one NUL for each run of them.
+
+    A crash, or a log that was emptied under a program's hands, leaves any number of NULs within a line: what stands before
+    and behind them may be whole lines.
+    """
+
+    def __init__(self) -> None:
+        self._gathered: bytearray | None = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Take the next piece."""
+        if self._gathered is None:
+            return
+        if b"\0" in data:
+            data = _NULS.sub(b"\0", data)
+        self._gathered += data[1:] if data.startswith(b"\0") and self._gathered.endswith(b"\0") else data
+        if len(self._gathered) - self._gathered.endswith(b"\n") > MAX_LINE_BYTES:
+            self._gathered = None
+
+    @property
+    def text(self) -> bytes:
+        """The line, if that is not too long and there is anything but NULs in it; else nothing."""
+        return bytes(self._gathered) if self._gathered and self._gathered.strip(b"\0\r\n") else b""
 
 
 def display_name(location: str) -> str:

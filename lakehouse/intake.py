@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.errors import InputError, UsageError
 from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify, is_named
-from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, Piece, open_input, whole_lines
+from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, Piece, behind_nuls, open_input, whole_lines
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
@@ -196,7 +196,9 @@ class Intake:
             key=self.key,
         )
         try:
-            parser = self.dataset.open_parser(head, context, grown.parser_state if grown else None)
+            parser = self.dataset.open_parser(
+                behind_nuls(found, head, self.settings), context, grown.parser_state if grown else None
+            )
         except InputError as error:
             raise type(error)(f"{found.location}: {error}") from error
         input_id = grown.id if grown else secrets.token_hex(8)

@@ -22,7 +22,7 @@ from lakehouse.datasets.base import (
 from lakehouse.datasets.encoded_rows import EncodedRows
 from lakehouse.errors import TooManyRejectsError
 from lakehouse.identity import Hasher
-from lakehouse.inputs import BLOCK_BYTES, OpenInput, whole_lines
+from lakehouse.inputs import BLOCK_BYTES, LongLine, OpenInput, whole_lines
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
@@ -33,7 +33,7 @@ REJECTS_FROM_LINES = 100
 """The share of rejects is taken of at least this many lines, so that one odd line does not stop a short input."""
 EXAMPLES = 3
 TOO_LONG = "line too long"
-"""The reason of a line of more than MAX_LINE_BYTES."""
+"""The reason of a line of more than MAX_LINE_BYTES, each run of NULs in it counted as one, or of nothing but NULs."""
 _BEGINNING_BYTES = 4 * MAX_REJECT_TEXT
 """Bytes of such a line that hold all the characters that are kept of it, each of which takes four at most."""
 
@@ -71,19 +71,23 @@ class LineParse:
         """The parser's answers, in the order of the lines; once there are no more, the attributes are right."""
         carry = beginning = b""
         ahead: Hasher | None = None  # of a line that is too long, and that may have to wait for its newline
+        long_line = LongLine()
         for data, too_long, last in whole_lines(blocks):
             if too_long:
                 if ahead is None:
                     ahead = self.hasher.copy()
                     ahead.update(carry)
                 ahead.update(data)
+                long_line.add(data)
                 beginning += data[: _BEGINNING_BYTES - len(beginning)]
                 if data.endswith(b"\n") or (last and self._final):
-                    if carry:  # no record goes on through such a line
-                        yield self._counted(self._parse(carry, self._line, True))
-                    yield self._counted(self._too_long(beginning))
+                    text = long_line.text
+                    if carry or text:  # no record goes on behind such a line
+                        yield self._counted(self._parse(carry + text, self._line, True))
+                    if not text:
+                        yield self._counted(self._too_long(beginning))
                     self.hasher, self.open_end = ahead, not data.endswith(b"\n")
-                    carry, beginning, ahead = b"", b"", None
+                    carry, beginning, ahead, long_line = b"", b"", None, LongLine()
                 continue
             if last and data and not self._final:
                 self.pending = len(carry) + len(data)
@@ -150,7 +154,7 @@ class InputParse:
 
     def parse_lines(self, parser: Parser, grown: InputRecord | None, options: Options) -> int:
         """Parse an input of lines from where `grown` ended; returns the bytes left pending."""
-        stream: Iterator[bytes] = chain((self.head + self.opened.read(BLOCK_BYTES - len(self.head)),), self.opened.blocks())
+        stream: Iterator[bytes] = chain((self.head + self.opened.read(BLOCK_BYTES - len(self.head)),), self._further_blocks())
         line = 1
         if grown is not None:
             stream = _skip(stream, grown.length, self.hasher)
@@ -161,8 +165,8 @@ class InputParse:
         lines = LineParse(self.dataset, parse, self.hasher, line, is_final(self.opened, options))
         for parsed in lines.parsed(stream):
             self._stage(parsed)
-            self._report()
             del parsed  # see LineParse
+        self._report()
         self.hasher, self.open_end = lines.hasher, lines.open_end
         return lines.pending
 
@@ -176,6 +180,16 @@ class InputParse:
             copy.flush()
             for parsed in parser.parse_file(Path(copy.name)):
                 self._stage(parsed)
+
+    def _further_blocks(self) -> Iterator[bytes]:
+        """The blocks behind the first; who asks for one has dealt with those before, be they but a part of one line."""
+        blocks = self.opened.blocks()
+
+        def following() -> bytes:
+            self._report()
+            return next(blocks, b"")
+
+        return iter(following, b"")
 
     def _report(self) -> None:
         self.observer.read(self.opened.found, self.opened.position - self._reported)

@@ -130,7 +130,8 @@ def test_an_endless_last_line_that_was_taken_for_final(home: Home, more: bytes) 
     log.write_bytes(lines(100) + ENDLESS + more + lines(3, text="y"))
     assert statuses(home.load(log)) == ["replaced" if b"x" in more else "grown"]
     assert count(home) == 103
-    assert rejected(home) == [(101, "line too long", "\0" * 2000)]
+    whole = (101, "not EPOCH TEXT", "\0x") if b"x" in more else (101, "line too long", "\0" * 2000)
+    assert rejected(home) == [whole]
     assert home.query("SELECT min(_line) FROM t WHERE text LIKE 'y%'") == [(102,)]
 
 
@@ -157,6 +158,62 @@ def test_an_open_record_ends_before_a_line_that_is_too_long(tmp_path: Path) -> N
     assert [(line, reason) for line, reason, _ in rejected(home)] == [(2, "half-written"), (3, "line too long")]
     (record_now,) = home.ledger().inputs.values()
     assert (record_now.lines, record_now.continuation_lines, record_now.length) == (5, 1, log.stat().st_size)
+
+
+@pytest.mark.usefixtures("short_lines")
+@pytest.mark.parametrize("final", [False, True])
+def test_records_beside_endless_nuls_are_kept(tmp_path: Path, final: bool) -> None:
+    home = Home(tmp_path, get_dataset("api_logs", Path()))
+    record = b"2026-11-21 10:00:00,000 - INFO - {'Query': {'text_description': 'a'},%s 'Response': {'IC': 0.9}}"
+    begun = record % b"" + b"\n" + record % b"\n" + ENDLESS + record[:20] + ENDLESS + record % b""
+    log = home.write("api.log", begun)
+    home.load(log, final=final)
+    assert home.query("SELECT _line FROM t ORDER BY 1") == [(1,), (2,), (3,)][: 3 if final else 1]
+    log.write_bytes(begun + b"\n" + record % b"" + b"\n")
+    assert statuses(home.load(log)) == ["grown"]
+    assert home.query("SELECT _line FROM t ORDER BY 1") == [(1,), (2,), (3,), (4,)]
+    assert rejected(home) == [(3, "outside a record", record[:20].decode())]
+    assert [record.length for record in home.ledger().inputs.values()] == [log.stat().st_size]
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_a_line_that_is_too_long_without_its_nuls_is_a_reject(home: Home) -> None:
+    half = b"x" * 250 + b"\0"
+    home.load(home.write("a.log", lines(100) + b"7 " + half + b"\n" + b"7 " + 2 * half + b"\n" + b"8 y" + ENDLESS + b"z\n"))
+    assert [line for line, reason, _ in rejected(home) if reason == "line too long"] == [102]
+    assert home.query("SELECT _line, text FROM t WHERE _line > 100 ORDER BY 1")[1:] == [(103, "y\0z")]
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_parts_of_an_endless_line_are_progress(home: Home) -> None:
+    class Counting(SilentObserver):
+        reports = 0
+
+        def read(self, found: InputFile, size: int) -> None:
+            self.reports += 1
+
+    home.load(home.write("a.log", lines(1) + ENDLESS), observer=(counting := Counting()))
+    assert counting.reports >= len(ENDLESS) // 256
+
+
+@pytest.mark.parametrize("size", [10, 70_000])
+@pytest.mark.parametrize(
+    ("dataset", "line"),
+    [
+        ("access_logs", b'192.0.2.7 - - [21/Nov/2026:06:25:01 +0000] "GET /%d HTTP/1.1" 200 5 "-" "curl/8.0"\n'),
+        ("api_logs", b'{"timestamp":"2026-11-22T06:48:0%dZ","Query":{"text":"x"},"Response":{"code":"1"}}\n'),
+    ],
+)
+def test_a_log_that_begins_with_nuls(tmp_path: Path, dataset: str, line: bytes, size: int) -> None:
+    home = Home(tmp_path, get_dataset(dataset, Path()))
+    content = bytes(size) + line % 1 + line % 2
+    log = home.write("a.log", content)
+    home.load(log, max_rejects=1.0)
+    assert home.query("SELECT count(*) FROM t") == [(2,)]
+    log.write_bytes(content + line % 3)
+    assert statuses(home.load(log, max_rejects=1.0)) == ["grown"]
+    log.unlink()
+    assert statuses(home.load(home.write("old.log", content), max_rejects=1.0)) == ["old copy"]
 
 
 # Copies within one command. -------------------------------------------------------------------------------------------
