@@ -17,7 +17,7 @@ def split_lines(block: bytes, first_line: int) -> pl.DataFrame:
     what stands behind them begins anew. So NULs split a line; one of nothing but NULs has an empty `text`.
     """
     # A run of them parts as one does, and may be so long that pieces of nothing between them would fill the memory.
-    text = re.sub(b"\0+", b"\0", block).decode(errors="backslashreplace")
+    text = (re.sub(b"\0+", b"\0", block) if b"\0" in block else block).decode(errors="backslashreplace")
     if first_line == 1:
         text = text.removeprefix("\ufeff")
     lines = pl.Series("text", [text]).str.split("\n").explode()
