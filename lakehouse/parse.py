@@ -218,7 +218,7 @@ class InputParse:
         """Whether few enough lines could not be read, of the whole input or at least of what is new of it.
 
         A log that grows by a few lines at a time would else gather any number of rejects; and one that was loaded with more
-        of them than are allowed now must be able to go on.
+        of them than are allowed now must be able to go on, also by a few lines of which one is odd.
 
         Args:
             max_rejects: share of lines.
@@ -228,10 +228,13 @@ class InputParse:
             TooManyRejectsError: with examples.
         """
         lines, unknown, new = self.lines, self.unknown, ""
+        new_lines = self.lines
         if grown is not None:
+            if grown.unknown_rejects > max_rejects * max(grown.lines, REJECTS_FROM_LINES):  # they were accepted
+                new_lines = max(new_lines, REJECTS_FROM_LINES)
             lines, unknown, new = lines + grown.lines, unknown + grown.unknown_rejects, f", {self.unknown} of them new,"
         few_in_all = unknown <= max_rejects * max(lines, REJECTS_FROM_LINES)
-        if few_in_all or self.unknown <= max_rejects * self.lines:
+        if few_in_all or self.unknown <= max_rejects * new_lines:
             return
         examples = "; ".join(f"line {line} ({reason}): {text[:120]!r}" for line, reason, text in self.examples)
         raise TooManyRejectsError(
