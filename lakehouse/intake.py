@@ -271,6 +271,7 @@ class Intake:
 
     def _check_other_sites(self, found: InputFile, hasher: Hasher, site: str, source: str) -> None:
         """Refuse the very bytes of another site, unless they are from a source that was named to tell them apart."""
+        advice = "name another source, without /" if source else "name the source of this one"
         for record in self.records.with_digest(hasher.digest):
             if record.site == site or (is_named(source) and source != record.source):
                 continue
@@ -283,7 +284,7 @@ class Intake:
             raise UsageError(
                 f"{found.location}: the very same bytes are already loaded for site {record.site} (input {record.id}, from "
                 f"{record.location}); nothing was loaded. If {record.site} was wrong, take it out first: lakehouse unload "
-                f"{self.dataset.name} {record.id}; if both are right, name the source of this one: --source NAME"
+                f"{self.dataset.name} {record.id}; if both are right, {advice}: --source NAME"
             )
 
 

@@ -240,8 +240,9 @@ def test_the_same_bytes_for_two_sites_from_sources_that_were_named(home: Home) -
         home.load(log, site="paris")
     home.load(log, site="paris", source="web2")
     assert home.query("SELECT site, count(*) FROM t GROUP BY 1 ORDER BY 1") == [("paris", 10), ("rennes", 10)]
-    with pytest.raises(UsageError, match="already loaded for site paris"):
-        home.load(log, site="lyon", source="web2")
+    for source, other in (("web2", "paris"), ("room/web3", "rennes")):
+        with pytest.raises(UsageError, match=f"already loaded for site {other} .*name another source, without /"):
+            home.load(log, site="lyon", source=source)
     assert statuses(home.load(log, site="paris", source="web2")) == ["unchanged"]
 
 
