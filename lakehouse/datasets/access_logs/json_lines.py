@@ -91,9 +91,13 @@ def _is_nested(kind: pl.Series) -> pl.Series:
 
 
 def _with_ports(extra: pl.Series, ports: pl.DataFrame) -> pl.Series:
-    """JSON objects with the ports that were cut from hosts, by names that no object has; either may be null."""
-    taken = {port: f"{port}_again" for port in ports.columns if extra.str.contains(f'"{port}":', literal=True).any()}
-    made = rest_json(ports.rename(taken))
+    """JSON objects with the ports that were cut from hosts, by a name that the object does not have; either may be null."""
+    for port in ports.columns:
+        taken = extra.str.contains(f'"{port}":', literal=True).fill_null(False)
+        if taken.any():
+            again = ports[port].set(~taken, None).alias(f"{port}_again")
+            ports = ports.with_columns(ports[port].set(taken, None), again)
+    made = rest_json(ports)
     both = pl.select(pl.concat_str(extra.str.head(-1), pl.lit(","), made.str.slice(1))).to_series()
     return pl.select(pl.coalesce(both, extra, made)).to_series()
 

@@ -220,6 +220,16 @@ def test_json_ports_take_no_other_fields_name() -> None:
     assert one("nginx-json", json.dumps(line))["extra"] == {"host_port": 1, "x": "y", "host_port_again": "8443"}
 
 
+def test_json_ports_have_the_same_name_whatever_the_lines_around_them() -> None:
+    line = NGINX | {"host": "x.org:8443", "remote_user": "ann"}
+    others = [line | {"host_port": 1}, line | {"x": '"host_port":'}]
+    block = "\n".join(json.dumps(each) for each in [line, *others]).encode()
+    extra = FORMATS["nginx-json"].parse(block, 1, ParseContext(site="demo")).rows["extra"].to_list()
+    assert json.loads(extra[0]) == {"host_port": "8443"}
+    assert json.loads(extra[1]) == {"host_port": 1, "host_port_again": "8443"}
+    assert json.loads(extra[2]) == {"x": '"host_port":', "host_port": "8443"}
+
+
 def test_json_queries_that_the_url_does_not_have() -> None:
     url = {"request": "GET /a?b=c HTTP/1.1"}
     assert "extra" not in one("nginx-json", json.dumps(NGINX | url | {"args": "b=c"}))
