@@ -101,7 +101,7 @@ def test_control_c_while_an_input_is_read(home: Home) -> None:
 def test_rollups_that_fail_do_not_hide_why_a_load_failed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
 
-    def fails(*_: Any) -> Any:
+    def fails(*_: Any, **__: Any) -> Any:
         nonlocal asked
         asked += 1
         raise QueryError("no rollups today")
