@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from lakehouse.datasets.base import Dataset, FileParser, ParseContext
 from lakehouse.errors import InputError, UsageError
 from lakehouse.identity import Hasher, Identity, KnownInputs, Relation, identify, is_named
-from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, Piece, behind_nuls, open_input, whole_lines
+from lakehouse.inputs import HEAD_BYTES, InputFile, OpenInput, behind_nuls, open_input
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
@@ -17,6 +17,7 @@ from lakehouse.parse import InputParse, is_final
 from lakehouse.rejects import RejectWriter
 from lakehouse.settings import Settings
 from lakehouse.stage import PartitionWriter
+from lakehouse.whole_lines import Piece, whole_lines
 
 PARQUET_MAGIC = b"PAR1"
 _ASKED = "asked_format"

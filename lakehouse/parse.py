@@ -22,12 +22,13 @@ from lakehouse.datasets.base import (
 from lakehouse.datasets.encoded_rows import EncodedRows
 from lakehouse.errors import TooManyRejectsError
 from lakehouse.identity import Hasher
-from lakehouse.inputs import BLOCK_BYTES, LongLine, OpenInput, whole_lines
+from lakehouse.inputs import BLOCK_BYTES, OpenInput
 from lakehouse.ledger import InputRecord
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
 from lakehouse.rejects import RejectWriter
 from lakehouse.stage import PartitionWriter
+from lakehouse.whole_lines import LongLine, whole_lines
 
 REJECTS_FROM_LINES = 100
 """The share of rejects is taken of at least this many lines, so that one odd line does not stop a short input."""

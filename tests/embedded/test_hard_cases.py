@@ -85,7 +85,7 @@ ENDLESS = b"\0" * 9000
 
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch, small_blocks: None) -> None:
-    monkeypatch.setattr("lakehouse.inputs.MAX_LINE_BYTES", 500)
+    monkeypatch.setattr("lakehouse.whole_lines.MAX_LINE_BYTES", 500)
 
 
 def rejected(home: Home) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from lakehouse import compare, inputs, intake, parse
+from lakehouse import compare, intake, parse, whole_lines
 from lakehouse.inputs import OpenInput
 from tests.support.home import Home
 from tests.support.state import rows
@@ -66,7 +66,7 @@ log = st.lists(st.one_of(line, line, line, noise, endless), min_size=1, max_size
 def home(block_bytes: int) -> Iterator[Home]:
     """A lakehouse that reads in small pieces, so that these logs have many."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inputs, "MAX_LINE_BYTES", LONGEST)
+        patch.setattr(whole_lines, "MAX_LINE_BYTES", LONGEST)
         patch.setattr(parse, "BLOCK_BYTES", block_bytes)
         patch.setattr(compare, "HEAD_BYTES", max(block_bytes // 2, 40))
         patch.setattr(intake, "HEAD_BYTES", max(block_bytes // 2, 40))

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse import inputs
-from lakehouse.inputs import Piece, whole_lines
+from lakehouse.whole_lines import Piece, whole_lines
 
 MOST = 20
 TEXT = st.lists(st.sampled_from([b"\n", b"a\n", b"b" * 7, b"c" * MOST, b"d" * MOST + b"\n", b"\r\n", b"\0" * 3])).map(b"".join)
@@ -17,7 +16,7 @@ TEXT = st.lists(st.sampled_from([b"\n", b"a\n", b"b" * 7, b"c" * MOST, b"d" * MO
 @pytest.fixture(autouse=True, scope="module")
 def short_lines() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inputs, "MAX_LINE_BYTES", MOST)
+        patch.setattr("lakehouse.whole_lines.MAX_LINE_BYTES", MOST)
         yield
 
 
