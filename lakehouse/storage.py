@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -356,8 +355,3 @@ def explain(error: BaseException) -> str:
     hint = next((meaning for needles, meaning in _HINTS if any(needle in text for needle in needles)), None)
     shortened = text if len(text) <= 300 else text[:297] + "..."
     return f"{hint} ({shortened})" if hint else shortened
-
-
-def now() -> float:
-    """Epoch seconds."""
-    return time.time()
