@@ -1,6 +1,7 @@
 """The charts as a folder with their parts in them, and what helm makes of them."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -71,6 +72,17 @@ def copied(folder: Path) -> Path:
     ignored = shutil.ignore_patterns("charts", "Chart.lock")
     shutil.copytree(PROJECT / "trino-catalogs", folder / "trino-catalogs")
     return shutil.copytree(PROJECT / "helm", folder / "helm", symlinks=True, ignore=ignored)
+
+
+def raised(folder: Path, *versions: str) -> Path:
+    """A copy of the charts as they are, but for these of their versions: `version`, `appVersion`."""
+    charts = copied(folder)
+    for file in charts.glob("*/Chart.yaml"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(
+            re.sub(rf"^( *(?:{'|'.join(versions)}): ).*", r"\g<1>999.0.0", text, flags=re.MULTILINE), encoding="utf-8"
+        )
+    return charts
 
 
 def built(wanted: Program) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.conftest import NAME, VALUES, Helm, copied, of_kind
+from tests.charts.conftest import NAME, VALUES, Helm, of_kind, raised
 
 BACKFILLS = yaml.safe_load((VALUES / "backfills.yaml").read_text(encoding="utf-8"))
 LOADS = {"loader-february", "loader-sample", "loader-shards", "loader-views"}
@@ -18,11 +18,8 @@ ALL = LOADS | {"metastore-schema", "minio-setup", "postgresql-databases", "super
 
 @pytest.fixture(scope="module")
 def newer(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """The charts as they are, but for their version."""
-    charts = copied(tmp_path_factory.mktemp("newer"))
-    for file in charts.glob("*/Chart.yaml"):
-        file.write_text(file.read_text(encoding="utf-8").replace("0.1.0", "0.1.1"), encoding="utf-8")
-    return Helm(helm.binary, charts, helm.scratch)
+    """The charts as they are, but for their versions."""
+    return Helm(helm.binary, raised(tmp_path_factory.mktemp("newer"), "version", "appVersion"), helm.scratch)
 
 
 def jobs(objects: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.charts.conftest import copied
+from tests.charts.conftest import raised
 from tests.cluster.conftest import SMALL, restricted_namespace, upgrade
 from tests.cluster.node.programs import HELM, HELM_4, Program, program
 from tests.cluster.outside import metastore
@@ -118,10 +118,7 @@ def uninstall(release: Release) -> None:
 def next_version(cluster: Cluster, folder: Path) -> Path:
     """The packaged chart as it is, but for the version of all charts; images have the version of the application."""
     folder.mkdir()
-    charts = copied(folder / "charts")
-    for file in charts.glob("*/Chart.yaml"):
-        file.write_text(file.read_text(encoding="utf-8").replace("version: 0.1.0", "version: 0.1.1"), encoding="utf-8")
-    return packaged(cluster, folder, charts)
+    return packaged(cluster, folder, raised(folder / "charts", "version"))
 
 
 def dashboards_of(release: Release) -> list[str]:
