@@ -34,6 +34,8 @@ MEMORY_LIMIT = "2GB"
 """Of all queries of a process together."""
 STATEMENT_SECONDS = 60.0
 """After which a statement is ended: Superset's own limit, SQLLAB_TIMEOUT, is none for a server with threads."""
+OWN_FUNCTIONS = frozenset({"weighted_percentile"})
+"""That a statement may call beside those of DuckDB."""
 CATALOGS = re.compile(r"information_schema|pg_catalog|duckdb_|sqlite_master|\b(show|describe|summarize)\b", re.IGNORECASE)
 
 
@@ -211,10 +213,9 @@ class ReadingCursor(CursorWrapper):
     def __init__(self, connection: duckdb.DuckDBPyConnection, wrapper: "ReadingConnection"):
         super().__init__(connection, wrapper)
         self._raw, self._lakehouse, self._made = connection, wrapper.lakehouse, wrapper.made
-        self._functions = wrapper.functions
 
     def execute(self, statement: str, parameters: Any = None, context: Any = None) -> None:
-        check(self._raw, statement, self._functions)
+        check(self._raw, statement, OWN_FUNCTIONS)
         for name, sql in self._lakehouse.asked_for(statement).items():
             if name not in self._made:
                 self._raw.execute(f'CREATE TEMPORARY VIEW "{name}" AS {sql}')
@@ -256,7 +257,6 @@ class ReadingConnection(ConnectionWrapper):
     def __init__(self, folder: str):
         self._raw = DATABASES.connect(folder)
         self.lakehouse, self.made = Lakehouse(self._raw, folder), set[str]()
-        self.functions = frozenset({"weighted_percentile"})
         super().__init__(self._raw)
 
     def cursor(self) -> ReadingCursor:

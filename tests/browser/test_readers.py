@@ -18,6 +18,7 @@ pytestmark = pytest.mark.browser
 QUERY = "SELECT count(*), count(DISTINCT text), min(held(text)) FROM tiny"
 PROGRAM = """
 import sys
+import lakehouse_duckdb
 from lakehouse_duckdb import LakehouseDialect
 
 reached = False
@@ -32,7 +33,7 @@ def held(text: str) -> str:
 
 connection = LakehouseDialect().connect()
 connection._raw.create_function("held", held)
-connection.functions |= {"held"}
+lakehouse_duckdb.OWN_FUNCTIONS |= {"held"}
 for _ in range(2):
     cursor = connection.cursor()
     cursor.execute(sys.argv[1])
