@@ -172,15 +172,31 @@ def test_a_log_of_statements_would_show_no_secret(tmp_path: Path) -> None:
     assert [word for word in ("the-key", "the-secret", "the-token") if word in done.stdout] == []
 
 
-def test_tables_of_a_lakehouse_on_s3(asking: Any, s3: S3Server, tmp_path: Path) -> None:
-    bucket = s3.new_bucket()
-    settings = {
+def warehouse(s3: S3Server, bucket: str) -> dict[str, str]:
+    """Settings of a lakehouse whose tables are in a bucket, with keys that write."""
+    return {
         "LAKEHOUSE_WAREHOUSE": f"s3://{bucket}/warehouse",
         "LAKEHOUSE_S3_ENDPOINT": s3.endpoint,
         "LAKEHOUSE_S3_ACCESS_KEY_ID": s3.access_key,
         "LAKEHOUSE_S3_SECRET_ACCESS_KEY": s3.secret_key,
     }
-    home = Home(tmp_path, **settings)
+
+
+def told_by_make_superset(home: Path, settings: dict[str, str]) -> dict[str, str]:
+    """The variables that the program of the dashboards finds over a lakehouse, and nothing of this machine's own settings."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DASHBOARDS_", "LAKEHOUSE_"))}
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(
+        [sys.executable, str(START), sys.executable, "-c", show],
+        env={**others, "LAKEHOUSE_HOME": str(home), **settings}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    told: dict[str, str] = json.loads(done.stdout)
+    return told
+
+
+def test_tables_of_a_lakehouse_on_s3(asking: Any, s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.new_bucket()
+    home = Home(tmp_path, **warehouse(s3, bucket))
     home.load(home.write("a.log", lines(5)), site="a")
     environment = {
         "DASHBOARDS_TABLES": f"s3://{bucket}/warehouse/lakehouse",
@@ -196,19 +212,8 @@ def test_tables_of_a_lakehouse_on_s3(asking: Any, s3: S3Server, tmp_path: Path) 
 
 def test_make_superset_tells_where_the_tables_on_s3_are_and_how_to_log_in(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DASHBOARDS_", "LAKEHOUSE_"))},
-        "LAKEHOUSE_HOME": str(tmp_path),
-        "LAKEHOUSE_WAREHOUSE": f"s3://{bucket}/warehouse",
-        "LAKEHOUSE_S3_ENDPOINT": s3.endpoint,
-        "LAKEHOUSE_S3_ACCESS_KEY_ID": s3.access_key,
-        "LAKEHOUSE_S3_SECRET_ACCESS_KEY": s3.secret_key,
-    }
-    show = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith(('AWS_', 'DASHBOARDS_'))}))"
-    done = subprocess.run(
-        [sys.executable, str(START), sys.executable, "-c", show], env=environment, check=True, capture_output=True, text=True
-    )
-    assert json.loads(done.stdout) == {
+    told = told_by_make_superset(tmp_path, warehouse(s3, bucket))
+    assert {name: value for name, value in told.items() if name.startswith(("AWS_", "DASHBOARDS_"))} == {
         "AWS_ACCESS_KEY_ID": s3.access_key,
         "AWS_ENDPOINT_URL_S3": s3.endpoint,
         "AWS_REGION": "us-east-1",
@@ -223,35 +228,16 @@ def test_make_superset_tells_where_the_tables_on_s3_are_and_how_to_log_in(s3: S3
 
 def test_make_superset_gives_the_keys_of_a_profile_and_not_those_of_loads(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DASHBOARDS_", "LAKEHOUSE_"))},
-        "LAKEHOUSE_HOME": str(tmp_path),
-        "LAKEHOUSE_WAREHOUSE": f"s3://{bucket}/warehouse",
-        "LAKEHOUSE_S3_ENDPOINT": s3.endpoint,
-        "LAKEHOUSE_S3_ACCESS_KEY_ID": s3.access_key,
-        "LAKEHOUSE_S3_SECRET_ACCESS_KEY": s3.secret_key,
-        "AWS_ACCESS_KEY_ID": s3.access_key,
-        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
-        "DASHBOARDS_S3_PROFILE": "reader",
-    }
-    show = "import json, os; print(json.dumps(dict(os.environ)))"
-    done = subprocess.run(
-        [sys.executable, str(START), sys.executable, "-c", show], env=environment, check=True, capture_output=True, text=True
-    )
-    assert json.loads(done.stdout)["AWS_PROFILE"] == "reader"
-    assert s3.access_key not in done.stdout and s3.secret_key not in done.stdout
+    keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+    told = told_by_make_superset(tmp_path, {**warehouse(s3, bucket), **keys, "DASHBOARDS_S3_PROFILE": "reader"})
+    assert told["AWS_PROFILE"] == "reader"
+    assert not [value for value in told.values() if s3.access_key in value or s3.secret_key in value]
     assert s3.requests(bucket, "PutObject")
 
 
 @pytest.mark.long
 def test_all_dashboards_over_a_warehouse_in_s3(s3: S3Server, tmp_path: Path) -> None:
-    settings = {
-        "LAKEHOUSE_WAREHOUSE": f"s3://{s3.new_bucket()}/warehouse",
-        "LAKEHOUSE_S3_ENDPOINT": s3.endpoint,
-        "LAKEHOUSE_S3_ACCESS_KEY_ID": s3.access_key,
-        "LAKEHOUSE_S3_SECRET_ACCESS_KEY": s3.secret_key,
-    }
-    with serving(tmp_path, **settings) as made:
+    with serving(tmp_path, **warehouse(s3, s3.new_bucket())) as made:
         superset = Superset(made.address, "admin", made.password)
         answers = {slug: superset.charts(slug) for slug in superset.dashboards()}
     assert len(answers) == 4
