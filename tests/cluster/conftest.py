@@ -1,6 +1,7 @@
 """The cluster of the tests, and a lakehouse installed in it with no values at all."""
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,13 @@ def cluster() -> Iterator[Cluster]:
     """The cluster that KUBECONFIG points at, or one of kind's, or a node of our own; these two end with the tests."""
     with passing_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def node_folder() -> Iterator[Path]:
+    """An empty folder for nodes of a test's own; pytest's are named after the test, which makes paths too long for sockets."""
+    with tempfile.TemporaryDirectory(prefix="node-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -26,11 +26,11 @@ POLICY = {
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
+def node(node_folder: Path) -> Iterator[Node]:
     """A node of the test's own."""
     if why := another_cluster():
         pytest.skip(why)
-    with Node(Places(places().cache, tmp_path / "node")).held() as own:
+    with Node(Places(places().cache, node_folder)).held() as own:
         try:
             own.up()
             yield own

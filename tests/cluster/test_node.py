@@ -28,14 +28,14 @@ NodeMaker = Callable[[], Node]
 
 
 @pytest.fixture
-def new_node(tmp_path: Path) -> Iterator[NodeMaker]:
+def new_node(node_folder: Path) -> Iterator[NodeMaker]:
     """Makes nodes in folders of their own, which end with the test."""
     if why := another_cluster():
         pytest.skip(why)
     with ExitStack() as ends:
 
         def make() -> Node:
-            node = Node(Places(places().cache, tmp_path / str(len(list(tmp_path.iterdir())))))
+            node = Node(Places(places().cache, node_folder / str(len(list(node_folder.iterdir())))))
             ends.enter_context(node.held())
             ends.callback(node.down)
             node.up()
