@@ -1,4 +1,4 @@
-"""Views of services, layers, roles and missing days over rows that are known."""
+"""Rollups of services, layers, records and roles, and the view of missing days, over rows that are known."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -29,16 +29,18 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def test_each_layer_and_each_role_counts(home: Home) -> None:
+def test_each_service_layer_record_and_role_counts(home: Home) -> None:
     with Reader(home.settings).connect() as connection:
         layers = connection.execute(
-            "SELECT service, request, workspace, layer, hits, bytes FROM access_logs_layers ORDER BY layer"
+            "SELECT service, request, workspace, layer, hits, bytes FROM access_logs_layers_daily ORDER BY layer"
         )
         assert layers.fetchall() == [("WMS", "GetMap", "a", f"a:{name}", 2, 20) for name in ("rivers", "roads")]
-        roles = connection.execute("SELECT org, role, hits FROM access_logs_roles ORDER BY role").fetchall()
+        roles = connection.execute("SELECT org, role, hits FROM access_logs_roles_daily ORDER BY role").fetchall()
         assert roles == [("ORG", "R1", 1), ("ORG", "R2", 1)]
-        services = "SELECT sum(hits), sum(failed), count(record_uuid) FROM access_logs_services_daily"
-        assert connection.execute(services).fetchone() == (3, 1, 1)
+        services = "SELECT service, org, hits, failed FROM access_logs_services_daily ORDER BY org"
+        assert connection.execute(services).fetchall() == [("WMS", "ORG", 1, 1), ("WMS", None, 1, 0)]
+        records = connection.execute("SELECT day(date), record_uuid, hits, bytes FROM access_logs_records_daily")
+        assert records.fetchall() == [(4, "abc-1", 1, 10)]
 
 
 def test_days_without_rows_are_missing_up_to_the_newest_of_all_sites(home: Home) -> None:

@@ -1,4 +1,4 @@
-"""Columns that several rollups of access logs have, and how the last three are counted."""
+"""Columns that several rollups of access logs have, and how the last two or three are counted."""
 
 from lakehouse.datasets.base import Column
 
@@ -11,8 +11,11 @@ HITS = Column("hits", "long", "Number of requests.")
 BYTES = Column("bytes", "long", "Bytes sent.")
 FAILED = Column("failed", "long", "Number of requests with a status of 400 or more.")
 
-MEASURED = """
+SUMMED = """
         count(*) AS hits,
-        CAST(coalesce(sum(bytes), 0) AS bigint) AS bytes,
+        CAST(coalesce(sum(bytes), 0) AS bigint) AS bytes
+""".strip()
+MEASURED = f"""
+        {SUMMED},
         CAST(sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END) AS bigint) AS failed
 """.strip()

@@ -7,8 +7,8 @@ first one counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,
 """
 
 from lakehouse.datasets.access_logs.breakdowns import AGENTS_DAILY, PATHS_DAILY, SERVER_ERRORS
-from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, HITS, SITE
-from lakehouse.datasets.access_logs.services import LAYERS, ROLES, SERVICES_DAILY
+from lakehouse.datasets.access_logs.rollup_columns import APPLICATION, BYTES, DATE, HITS, SITE, SUMMED
+from lakehouse.datasets.access_logs.services import LAYERS_DAILY, RECORDS_DAILY, ROLES_DAILY, SERVICES_DAILY
 from lakehouse.datasets.base import Column, Rollup, View
 from lakehouse.datasets.coverage import coverage_view
 
@@ -26,7 +26,7 @@ HOURLY = Rollup(
         HITS,
         BYTES,
     ),
-    """
+    f"""
     SELECT
         date,
         site,
@@ -35,8 +35,7 @@ HOURLY = Rollup(
         CAST(floor(status / 100e0) AS integer) AS status_class,
         method,
         is_bot,
-        count(*) AS hits,
-        CAST(coalesce(sum(bytes), 0) AS bigint) AS bytes
+        {SUMMED}
     FROM access_logs
     GROUP BY 1, 2, 3, 4, 5, 6, 7
     """,
@@ -101,7 +100,18 @@ VISITORS_HOURLY = Rollup(
     portable=True,
 )  # fmt: skip
 
-ROLLUPS = (HOURLY, LATENCY_HOURLY, VISITORS_HOURLY, SERVICES_DAILY, AGENTS_DAILY, PATHS_DAILY, SERVER_ERRORS)
+ROLLUPS = (
+    HOURLY,
+    LATENCY_HOURLY,
+    VISITORS_HOURLY,
+    SERVICES_DAILY,
+    LAYERS_DAILY,
+    RECORDS_DAILY,
+    ROLES_DAILY,
+    AGENTS_DAILY,
+    PATHS_DAILY,
+    SERVER_ERRORS,
+)
 
 _DAY = "{day}"
 _MONTH = "CAST(date_trunc('month', {day}) AS date)"
@@ -232,13 +242,16 @@ LATENCY = View(
     "Histogram of response times a day of the table's time zone: a row for each bucket of 2 %, and the middle of it.",
     f"""
     SELECT
-        {_DAY} AS day,
+        day,
         site,
         application,
         CASE WHEN bucket = -1000 THEN 0e0 ELSE power(1.02e0, bucket + 0.5e0) END AS middle_ms,
-        CAST(sum(hits) AS bigint) AS hits
-    FROM access_logs_latency_hourly
-    GROUP BY 1, 2, 3, 4
+        hits
+    FROM (
+        SELECT {_DAY} AS day, site, application, bucket, CAST(sum(hits) AS bigint) AS hits
+        FROM access_logs_latency_hourly
+        GROUP BY 1, 2, 3, 4
+    ) AS buckets
     """,
     needs=(LATENCY_HOURLY.name,),
     portable=True,
@@ -247,8 +260,6 @@ LATENCY = View(
 VIEWS = (
     TRAFFIC,
     LATENCY,
-    LAYERS,
-    ROLES,
     coverage_view("access_logs", "hits"),
     _totals("access_logs_daily", "Hits and bytes a day of the table's time zone.", _DAY, "day"),
     _totals("access_logs_monthly", "Hits and bytes a month of the table's time zone.", _MONTH, "month"),
