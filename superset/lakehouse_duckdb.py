@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock, Timer
@@ -24,8 +25,9 @@ import botocore.session
 import duckdb
 import numpy as np
 import pyarrow as pa
-from duckdb_engine import ConnectionWrapper, CursorWrapper, Dialect
+from duckdb_engine import ConnectionWrapper, CursorWrapper, Dialect, DuckDBIdentifierPreparer
 from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer
 from sqlalchemy.pool import NullPool
 from statements import check
 
@@ -263,14 +265,33 @@ class ReadingConnection(ConnectionWrapper):
         return ReadingCursor(self._raw, self)
 
 
+@cache
+def _reserved_words() -> frozenset[str]:
+    with duckdb.connect() as database:
+        words = database.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'").fetchall()
+    return frozenset(word for (word,) in words)
+
+
+class Preparer(DuckDBIdentifierPreparer):
+    """Knows what to quote, and asks DuckDB for it once a process: Superset makes dialects all the time."""
+
+    def __init__(self, dialect: Dialect, **options: Any) -> None:
+        PGIdentifierPreparer.__init__(self, dialect, **options)
+        self.reserved_words = self.reserved_words | _reserved_words()
+
+
 class LakehouseDialect(Dialect):
     """SQLAlchemy's dialect for `duckdb+lakehouse://`; the folder comes from DASHBOARDS_TABLES, never from the address."""
 
     driver = "lakehouse"
+    preparer = Preparer
     supports_statement_cache = False
 
     def connect(self, *_: Any, **__: Any) -> ReadingConnection:
         return ReadingConnection(os.environ["DASHBOARDS_TABLES"].rstrip("/"))
+
+    def _get_default_schema_name(self, connection: Any) -> str:
+        return "main"
 
     @classmethod
     def get_pool_class(cls, url: Any) -> type[NullPool]:
