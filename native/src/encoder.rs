@@ -4,6 +4,7 @@ use crate::interner::{Interner, BATCH, NONE};
 use crate::line::{cut, Clock, Line};
 use crate::target::{application, folder, known_parameters, split};
 use crate::visitor::{address, siphash_2_4};
+use std::ops::Range;
 
 const NO_REQUEST: u8 = 255;
 const DAY: i64 = 86_400_000_000;
@@ -52,6 +53,34 @@ const NO_TARGET: Target = Target {
     request: NONE,
 };
 
+/// Texts that follow from others, until all of a batch are looked up at once.
+#[derive(Default)]
+struct Derived {
+    data: Vec<u8>,
+    texts: Vec<Option<Range<usize>>>,
+}
+
+impl Derived {
+    fn clear(&mut self) {
+        self.data.clear();
+        self.texts.clear();
+    }
+
+    /// Add the text that is appended while something is found out; none if that cannot be.
+    fn add<T>(&mut self, find: impl FnOnce(&mut Vec<u8>) -> Option<T>) -> Option<T> {
+        let begin = self.data.len();
+        let found = find(&mut self.data);
+        self.texts
+            .push(found.as_ref().map(|_| begin..self.data.len()));
+        found
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> + Clone {
+        let text = |range: &Option<Range<usize>>| range.clone().map(|range| &self.data[range]);
+        self.texts.iter().map(text)
+    }
+}
+
 #[derive(Default)]
 struct Rows {
     line: Vec<i64>,
@@ -94,7 +123,7 @@ pub struct Encoder {
     pub users: Interner,
     decoded: Vec<u8>,
     numbers: Vec<i32>,
-    key: Vec<u8>,
+    derived: Derived,
 }
 
 impl Encoder {
@@ -118,7 +147,7 @@ impl Encoder {
             requests: Interner::new(),
             decoded: Vec::new(),
             numbers: Vec::new(),
-            key: Vec::new(),
+            derived: Derived::default(),
         }
     }
 
@@ -206,11 +235,7 @@ impl Encoder {
             .intern_all(texts(|line| line.referrer), &mut rows.referrer);
         self.agents
             .intern_all(texts(|line| line.agent), &mut rows.agent);
-        for (row, line) in (first..).zip(lines) {
-            if self.rows.client[row] as usize == self.client_networks.len() {
-                self.add_client(line.client);
-            }
-        }
+        self.add_clients(lines, first);
         self.add_targets(lines, first);
         let rows = &mut self.rows;
         for (&url, line) in rows.url[first..].iter().zip(lines) {
@@ -226,13 +251,20 @@ impl Encoder {
         }
     }
 
-    fn add_client(&mut self, text: &[u8]) {
-        let (high, low, network) = match address(text) {
-            Some((high, low, network)) => (high, low, self.networks.intern(network.as_bytes())),
-            None => (0, 0, NONE),
-        };
-        self.client_words.extend([high, low]);
-        self.client_networks.push(network);
+    /// Find out what follows from the clients that are new in these lines, which begin at row `first`.
+    fn add_clients(&mut self, lines: &[Line], first: usize) {
+        self.derived.clear();
+        let mut known = self.client_networks.len();
+        for (&client, line) in self.rows.client[first..].iter().zip(lines) {
+            if client != NONE && client as usize == known {
+                known += 1;
+                let words = self.derived.add(|text| address(line.client, text));
+                let (high, low) = words.unwrap_or((0, 0));
+                self.client_words.extend([high, low]);
+            }
+        }
+        self.networks
+            .intern_all(self.derived.iter(), &mut self.client_networks);
     }
 
     /// Find out what follows from the urls that are new in these lines, which begin at row `first`.
@@ -251,40 +283,48 @@ impl Encoder {
         self.paths.intern_all(paths, &mut self.numbers);
         let queries = new.iter().map(|(_, query)| *query);
         self.queries.intern_all(queries, &mut self.numbers);
+        self.derived.clear();
         for (place, (path, query)) in new.iter().enumerate() {
-            let (application, request) = match path.text(&decoded) {
+            let application = match path.text(&decoded) {
                 Some(path) => self.application(path, query.unwrap_or(b"")),
-                None => (NONE, NONE),
+                None => {
+                    self.derived.add(|_| None::<()>);
+                    NONE
+                }
             };
             self.targets.push(Target {
                 path: self.numbers[place],
                 query: self.numbers[new.len() + place],
                 application,
-                request,
+                request: NONE,
             });
         }
         self.decoded = decoded;
+        self.numbers.clear();
+        self.requests
+            .intern_all(self.derived.iter(), &mut self.numbers);
+        for (target, &request) in self.targets[known..].iter_mut().zip(&self.numbers) {
+            target.request = request;
+        }
     }
 
-    /// Numbers of the application that a target belongs to, and of the request to it.
-    fn application(&mut self, path: &[u8], query: &[u8]) -> (i32, i32) {
-        let (application, request) = match application(path, &self.settings.prefixes) {
-            Some((prefix, rest)) => {
-                // The number of the prefix, the path behind it and the parameters, each once: a newline cannot be in them.
-                self.key.clear();
-                self.key.extend_from_slice(prefix.to_string().as_bytes());
-                self.key.push(b'\n');
-                self.key.extend_from_slice(rest);
-                self.key.push(b'\n');
-                known_parameters(query, &mut self.key);
-                (
-                    &self.settings.names[prefix][..],
-                    self.requests.intern(&self.key),
-                )
-            }
-            None => (folder(path).unwrap_or(ROOT), NONE),
-        };
-        (self.applications.intern(application), request)
+    /// Number of the application that a target belongs to; the request to it is added to the derived texts.
+    fn application(&mut self, path: &[u8], query: &[u8]) -> i32 {
+        let found = application(path, &self.settings.prefixes);
+        self.derived.add(|text| {
+            // The number of the prefix, the path behind it and the parameters, each once: a newline cannot be in them.
+            let (prefix, rest) = found?;
+            text.extend_from_slice(prefix.to_string().as_bytes());
+            text.push(b'\n');
+            text.extend_from_slice(rest);
+            text.push(b'\n');
+            known_parameters(query, text);
+            Some(())
+        });
+        self.applications.intern(match found {
+            Some((prefix, _)) => &self.settings.names[prefix],
+            None => folder(path).unwrap_or(ROOT),
+        })
     }
 
     pub fn visitors(&self, clients: &[u64], agents: &[u64], out: &mut [i64]) {

@@ -3,34 +3,8 @@
 
 use std::ops::Range;
 
-/// Names of the parameters that are read; see `_PARAMETERS` of `ogc.py`.
-const PARAMETERS: [&[u8]; 25] = [
-    b"service",
-    b"request",
-    b"layer",
-    b"layers",
-    b"typename",
-    b"typenames",
-    b"coverage",
-    b"coverageid",
-    b"query_layers",
-    b"crs",
-    b"srs",
-    b"srsname",
-    b"outputcrs",
-    b"tilematrixset",
-    b"format",
-    b"outputformat",
-    b"width",
-    b"height",
-    b"tiled",
-    b"resulttype",
-    b"f",
-    b"map",
-    b"uuid",
-    b"_uuid",
-    b"id",
-];
+/// The longest of `is_known`'s names.
+const LONGEST_PARAMETER: usize = 13;
 const LONGEST_FOLDER: usize = 64;
 
 /// Path of a target.
@@ -223,18 +197,52 @@ pub fn known_parameters(query: &[u8], out: &mut Vec<u8>) {
 /// Where a known parameter that begins here ends.
 fn parameter(query: &[u8], begin: usize) -> Option<usize> {
     let rest = &query[begin..];
-    let equals = rest.iter().take(16).position(|byte| *byte == b'=')?;
-    let name = &rest[..equals];
-    if equals == 0
-        || !PARAMETERS
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known))
-    {
+    let equals = rest
+        .iter()
+        .take(LONGEST_PARAMETER + 1)
+        .position(|byte| *byte == b'=')?;
+    if !is_known(&rest[..equals]) {
         return None;
     }
     let value = &rest[equals + 1..];
     let length = memchr::memchr(b'&', value).unwrap_or(value.len());
     (length > 0).then_some(begin + equals + 1 + length)
+}
+
+/// Whether a parameter is read, of whatever case; see `_PARAMETERS` of `ogc.py`.
+fn is_known(name: &[u8]) -> bool {
+    let mut lower = [0; LONGEST_PARAMETER];
+    for (to, from) in lower.iter_mut().zip(name) {
+        *to = from.to_ascii_lowercase();
+    }
+    matches!(
+        &lower[..name.len()],
+        b"service"
+            | b"request"
+            | b"layer"
+            | b"layers"
+            | b"typename"
+            | b"typenames"
+            | b"coverage"
+            | b"coverageid"
+            | b"query_layers"
+            | b"crs"
+            | b"srs"
+            | b"srsname"
+            | b"outputcrs"
+            | b"tilematrixset"
+            | b"format"
+            | b"outputformat"
+            | b"width"
+            | b"height"
+            | b"tiled"
+            | b"resulttype"
+            | b"f"
+            | b"map"
+            | b"uuid"
+            | b"_uuid"
+            | b"id"
+    )
 }
 
 #[cfg(test)]

@@ -2,22 +2,29 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The two words of an address in its usual spelling, and its /24 or /48 network as text.
-pub fn address(text: &[u8]) -> Option<(u64, u64, String)> {
+/// The two words of an address in its usual spelling; its /24 or /48 network is appended to `network` as text.
+pub fn address(text: &[u8], network: &mut Vec<u8>) -> Option<(u64, u64)> {
     if text.len() > 45 {
         return None;
     }
-    let text = std::str::from_utf8(text).ok()?;
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
-        return Some(mapped(address));
+    let name = std::str::from_utf8(text).ok()?;
+    if let Ok(address) = name.parse::<Ipv4Addr>() {
+        // Only the usual spelling is parsed, so that all but the last number is there already.
+        let last = text.iter().rposition(|byte| *byte == b'.')?;
+        network.extend_from_slice(&text[..=last]);
+        network.push(b'0');
+        return Some(words(address));
     }
-    let address: Ipv6Addr = text.parse().ok()?;
+    let address: Ipv6Addr = name.parse().ok()?;
     if let Some(inside) = to_mapped(address) {
-        return Some(mapped(inside));
+        let [a, b, c, _] = inside.octets();
+        network.extend_from_slice(format!("{a}.{b}.{c}.0").as_bytes());
+        return Some(words(inside));
     }
     let bits = u128::from(address);
-    let network = Ipv6Addr::from(bits >> 80 << 80);
-    Some(((bits >> 64) as u64, bits as u64, network.to_string()))
+    let prefix = Ipv6Addr::from(bits >> 80 << 80);
+    network.extend_from_slice(prefix.to_string().as_bytes());
+    Some(((bits >> 64) as u64, bits as u64))
 }
 
 fn to_mapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
@@ -26,10 +33,8 @@ fn to_mapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// An IPv4 address mapped into IPv6 (RFC 4291, section 2.5.5.2).
-fn mapped(address: Ipv4Addr) -> (u64, u64, String) {
-    let bits = u32::from(address);
-    let [a, b, c, _] = address.octets();
-    (0, 0xFFFF << 32 | u64::from(bits), format!("{a}.{b}.{c}.0"))
+fn words(address: Ipv4Addr) -> (u64, u64) {
+    (0, 0xFFFF << 32 | u64::from(u32::from(address)))
 }
 
 /// SipHash-2-4 of 64-bit words (Aumasson and Bernstein, 2012, sections 2.2 to 2.4).
