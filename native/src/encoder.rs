@@ -216,14 +216,13 @@ impl Encoder {
     fn take<'a>(&mut self, lines: &[Line<'a>]) {
         let rows = &mut self.rows;
         let first = rows.ts.len();
-        for line in lines {
-            let (method, protocol) = line.request.unwrap_or((NO_REQUEST, NO_REQUEST));
-            rows.ts.push(line.ts);
-            rows.status.push(line.status);
-            rows.bytes.push(line.bytes);
-            rows.method.push(method);
-            rows.protocol.push(protocol);
-        }
+        let request = |line: &Line| line.request.unwrap_or((NO_REQUEST, NO_REQUEST));
+        rows.ts.extend(lines.iter().map(|line| line.ts));
+        rows.status.extend(lines.iter().map(|line| line.status));
+        rows.bytes.extend(lines.iter().map(|line| line.bytes));
+        rows.method.extend(lines.iter().map(|line| request(line).0));
+        rows.protocol
+            .extend(lines.iter().map(|line| request(line).1));
         let texts =
             |text: fn(&Line<'a>) -> &'a [u8]| lines.iter().map(move |line| optional(text(line)));
         self.clients
