@@ -154,24 +154,25 @@ def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[dat
     """The rollup's rows for the given days, from one snapshot of the dataset's table."""
     table = source.table
     name = table.name()[-1]
-    query = rollup.sql if rollup.portable else _transpiled(rollup.sql)
+    query = _truncating(table, rollup.sql if rollup.portable else _transpiled(rollup.sql))
     names = [column.name for column in rollup_columns(rollup.columns)]
     for start in range(0, len(days), DAYS_PER_QUERY):
         window = days[start : start + DAYS_PER_QUERY]
         files = source.files_by_day(window)
         own = are_own(table, chain.from_iterable(files.values()))
         for chosen in _batches(window, files):
-            paths = [found.file_path for day in chosen for found in files[day]]
-            if own and not paths:
+            read = [found for day in chosen for found in files[day]]
+            if own and not read:
                 continue
-            rows = engine.files_sql(table, paths, _named_columns(table, query)) if own else engine.scan_sql(table)
-            listed = ", ".join(f"DATE '{day}'" for day in chosen)
+            if own:
+                rows = engine.files_sql(table, [found.file_path for found in read], _named_columns(table, query))
+                rows = f"SELECT * {_in_common(read)} FROM ({rows})"
+            else:
+                listed = ", ".join(f"DATE '{day}'" for day in chosen)
+                rows = f"SELECT * FROM ({engine.scan_sql(table)}) WHERE date IN ({listed})"
             connection = connect(not own)
             try:
-                connection.execute(
-                    f"CREATE OR REPLACE VIEW {engine.identifier(name)} AS "
-                    f"SELECT * {_without_zone(table, query)} FROM ({rows}) WHERE date IN ({listed})"
-                )
+                connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(name)} AS {rows}")
                 for batch in connection.execute(query).to_arrow_reader(100_000):
                     frame = pl.DataFrame(pl.from_arrow(batch))
                     yield frame.select(
@@ -188,9 +189,6 @@ def _transpiled(sql: str) -> str:
     return to_duckdb(sql)
 
 
-TRUNCATED = re.compile(r"date_trunc\('(?:minute|hour|day)', (\w+)\)", re.IGNORECASE)
-
-
 def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[list[date]]:
     """The days in turn, as many at a time as have ROWS_PER_QUERY rows together, but at least one."""
     batch: list[date] = []
@@ -205,19 +203,34 @@ def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[li
     yield batch
 
 
-def _without_zone(table: Table, query: str) -> str:
-    """Timestamps in UTC as such without a zone, of which DuckDB truncates ten times as many a second.
+_TRUNCATED = re.compile(r"date_trunc\('(minute|hour|day)', (\w+)\)", re.IGNORECASE)
+_MICROSECONDS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 
-    Only those that the query truncates and does nothing else with: anything else could tell the difference.
-    """
-    only_truncated = set(TRUNCATED.findall(query)) - set(re.findall(r"\w+", TRUNCATED.sub("", query)))
-    fields = [field for field in table.schema().fields if isinstance(field.field_type, TimestamptzType)]
-    names = [engine.identifier(field.name) for field in fields if field.name in only_truncated]
-    replaced = ", ".join(f"make_timestamp(epoch_us({name})) AS {name}" for name in names)
-    return f"REPLACE ({replaced})" if replaced else ""
+
+def _truncating(table: Table, query: str) -> str:
+    """The query with timestamps in UTC truncated by arithmetic, which takes DuckDB a fraction of the time."""
+    zoned = {field.name for field in table.schema().fields if isinstance(field.field_type, TimestamptzType)}
+
+    def arithmetic(found: re.Match[str]) -> str:
+        unit, name = found.groups()
+        if name not in zoned:
+            return found[0]
+        moment, size = f"epoch_us({engine.identifier(name)})", _MICROSECONDS[unit.lower()]
+        # Before 1970 remainders are negative.
+        return f"make_timestamp({moment} - ({moment} % {size} + {size}) % {size})"
+
+    return _TRUNCATED.sub(arithmetic, query)
+
+
+def _in_common(files: list[DataFile]) -> str:
+    """A clause with what all rows of a dataset's files have in common by their partition: to group by it costs nothing then."""
+    days, sites = {partition_day(found) for found in files}, {found.partition[1] for found in files}
+    common = [f"DATE '{days.pop()}' AS date"] if len(days) == 1 else []
+    common += [f"{engine.quote(sites.pop())} AS site"] if len(sites) == 1 else []
+    return f"REPLACE ({', '.join(common)})" if common else ""
 
 
 def _named_columns(table: Table, query: str) -> set[str]:
-    """Columns that a query may name."""
-    words = {"date", *re.findall(r"\w+", query)}
+    """Columns that a query may name, and those of the partition."""
+    words = {"date", "site", *re.findall(r"\w+", query)}
     return {field.name for field in table.schema().fields if field.name in words}

@@ -38,6 +38,14 @@ def test_a_load_computes_the_days_that_it_touched_and_no_others(tmp_path: Path) 
     assert_rollups_hold(home)
 
 
+def test_days_and_sites_are_told_apart_where_some_have_files_of_one_only(tmp_path: Path) -> None:
+    home = Home(tmp_path, DATASET)
+    for site, days in (("a", (1, 2)), ("it's", (2,)), ("a", (1,)), ("b", (3,))):
+        log = b"".join(access_line(day, 5, len(site), 500, site[0], 3) for day in days)
+        home.load(home.write(f"{site}-{len(days)}.log", log), site=site, format=ACCESS_FORMAT)
+        assert_rollups_hold(home)
+
+
 def _partitions(home: Home, name: str) -> list[dict[str, dict[str, date]]]:
     rows: list[dict[str, dict[str, date]]] = Reader(home.settings).tables()[name].inspect.partitions().to_pylist()
     return rows
