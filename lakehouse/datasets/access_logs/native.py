@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,7 @@ _METHOD_NAMES, _PROTOCOL_NAMES = (pa.array(names, pa.string()) for names in (MET
 _NO_BYTES = -1
 
 Codes = npt.NDArray[np.int32]
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @cache
@@ -145,7 +146,7 @@ class NativeEncoder:
         self._requests.learn(self._texts("requests"))
         for name, (codes, texts) in self._agents.columns(rows["agent"]).items():
             encoded(name, codes, texts)
-        columns["is_bot"] = pl.Series(self._agents.is_bot[rows["agent"]])
+        columns["is_bot"] = pl.Series(_at(self._agents.is_bot, rows["agent"]))
         clients = self._clients(rows)
         encoded("client_ip", clients[0], clients[1])
         columns["visitor"] = self._visitors(count, clients[2])
@@ -187,7 +188,7 @@ class NativeEncoder:
             stored = encode(found.stored)
             codes = np.append(stored.positions.fill_null(-1).to_numpy(), np.int32(-1)).astype(np.int32)
             words = np.ascontiguousarray(np.stack([found.high, found.low], axis=1)).reshape(-1)
-            return codes[rows["client"]], _string_array(stored.values), words
+            return _at(codes, rows["client"]), _string_array(stored.values), words
         networks, words = np.append(rows["client_networks"], np.int32(-1)), rows["client_words"].copy()
         others = np.flatnonzero(networks[:-1] < 0)
         for place, text in zip(others.tolist(), texts.take(pa.array(others)).to_pylist(), strict=True):
@@ -197,7 +198,7 @@ class NativeEncoder:
                 name = network.encode()
                 networks[place] = self._native.lakehouse_network(self._encoder, name, len(name))
                 self._check(int(networks[place]))
-        return networks[rows["client"]], self._texts("networks"), words
+        return _at(networks, rows["client"]), self._texts("networks"), words
 
     def _visitors(self, count: int, clients: Words) -> pl.Series:
         words = self._agents.words
@@ -330,17 +331,19 @@ class _Distinct:
     def of(self, numbers: Codes) -> tuple[Codes, pa.StringArray]:
         """The column of rows with these numbers, -1 for none: which of the texts, and those."""
         texts = list(self._numbers)[1:]
-        return _in_use(self._codes[numbers], len(texts), lambda used: pa.array([texts[code] for code in used], pa.string()))
+        return _in_use(_at(self._codes, numbers), len(texts), lambda used: pa.array([texts[code] for code in used], pa.string()))
+
+
+def _at(values: npt.NDArray[_Value], numbers: Codes) -> npt.NDArray[_Value]:
+    """The value of each number, the last one for -1; indexing would give the same and take three times as long."""
+    return values.take(numbers, mode="wrap")
 
 
 def _in_use(codes: Codes, count: int, take: Callable[[Positions], pa.StringArray]) -> tuple[Codes, pa.StringArray]:
     """Numbers of texts (-1 for none) as numbers of those that are in use, and these texts in their order."""
-    is_used = np.zeros(count + 1, np.bool_)
-    is_used[codes] = True
-    is_used[count] = False
-    renumbered = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
-    renumbered[count] = -1
-    return renumbered[codes], take(np.flatnonzero(is_used))
+    is_used = np.bincount(codes + 1, minlength=count + 1)[1:] > 0
+    renumbered = np.append(np.cumsum(is_used, dtype=np.int32) - np.int32(1), np.int32(-1))
+    return _at(renumbered, codes), take(np.flatnonzero(is_used))
 
 
 def _positions(codes: Codes) -> pl.Series:
