@@ -2,7 +2,7 @@
 
 use crate::interner::{Interner, BATCH, NONE};
 use crate::line::{cut, Clock, Line};
-use crate::target::{application, folder, known_parameters, split};
+use crate::target::{application, folder, parameters, split};
 use crate::visitor::{address, siphash_2_4};
 use std::ops::Range;
 
@@ -311,13 +311,12 @@ impl Encoder {
     fn application(&mut self, path: &[u8], query: &[u8]) -> i32 {
         let found = application(path, &self.settings.prefixes);
         self.derived.add(|text| {
-            // The number of the prefix, the path behind it and the parameters, each once: a newline cannot be in them.
+            // The number of the prefix, the path behind it and the parameters: a newline cannot be in them.
             let (prefix, rest) = found?;
             text.extend_from_slice(prefix.to_string().as_bytes());
             text.push(b'\n');
             text.extend_from_slice(rest);
-            text.push(b'\n');
-            known_parameters(query, text);
+            parameters(query, text);
             Some(())
         });
         self.applications.intern(match found {

@@ -14,7 +14,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 
 /// Raised when the C interface changes, so that a library of another version is not used.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 const PANICKED: i64 = -1;
 
 #[no_mangle]

@@ -1,9 +1,10 @@
 //! Request targets: path, query, application, and the parameters of OGC services; the answers of `urls.py`,
-//! `applications/__init__.py` and `ogc.known_parameters`.
+//! `applications/__init__.py` and `ogc.read_parameters`.
 
 use std::ops::Range;
 
-/// The longest of `is_known`'s names.
+/// Columns that parameters fill, and the longest name of one; see `column`.
+const COLUMNS: usize = 13;
 const LONGEST_PARAMETER: usize = 13;
 const LONGEST_FOLDER: usize = 64;
 
@@ -162,87 +163,64 @@ fn without_slashes(path: &[u8]) -> Option<&[u8]> {
     (slashes > 0).then(|| &path[slashes..])
 }
 
-/// Append the parameters of a query that are read. One that is not all ASCII is kept whole: case is Unicode's there.
-pub fn known_parameters(query: &[u8], out: &mut Vec<u8>) {
+/// Append a newline and a value for each column that parameters fill: that of the first one that does, nothing if there is none.
+/// A query that is not all ASCII is appended whole behind one newline: case is Unicode's there.
+pub fn parameters(query: &[u8], out: &mut Vec<u8>) {
     if !query.is_ascii() {
+        out.push(b'\n');
         out.extend_from_slice(query);
         return;
     }
-    let begin = out.len();
-    let mut place = 0;
-    while place < query.len() {
-        if place == 0 || b"&?;".contains(&query[place]) {
-            // At the very beginning a parameter may stand with or without a mark before it.
-            let marked = place + usize::from(b"&?;".contains(&query[place]));
-            let end = parameter(query, marked).or_else(|| {
-                if place == 0 {
-                    parameter(query, 0)
-                } else {
-                    None
-                }
-            });
-            if let Some(end) = end {
-                if out.len() > begin {
-                    out.push(b'&');
-                }
-                out.extend_from_slice(&query[place..end]);
-                place = end;
-                continue;
+    let mut values: [&[u8]; COLUMNS] = [b""; COLUMNS];
+    let marks = memchr::memchr3_iter(b'&', b'?', b';', query);
+    for begin in std::iter::once(0).chain(marks.map(|mark| mark + 1)) {
+        if let Some((column, value)) = parameter(&query[begin..]) {
+            if values[column].is_empty() {
+                values[column] = value;
             }
         }
-        place += 1 + memchr::memchr3(b'&', b'?', b';', &query[place + 1..]).unwrap_or(query.len());
+    }
+    for value in values {
+        out.push(b'\n');
+        out.extend_from_slice(value);
     }
 }
 
-/// Where a known parameter that begins here ends.
-fn parameter(query: &[u8], begin: usize) -> Option<usize> {
-    let rest = &query[begin..];
-    let equals = rest
+/// Column and value of the parameter that a text begins with, if it is read.
+fn parameter(text: &[u8]) -> Option<(usize, &[u8])> {
+    let equals = text
         .iter()
         .take(LONGEST_PARAMETER + 1)
         .position(|byte| *byte == b'=')?;
-    if !is_known(&rest[..equals]) {
-        return None;
-    }
-    let value = &rest[equals + 1..];
+    let column = column(&text[..equals])?;
+    let value = &text[equals + 1..];
     let length = memchr::memchr(b'&', value).unwrap_or(value.len());
-    (length > 0).then_some(begin + equals + 1 + length)
+    Some((column, &value[..length]))
 }
 
-/// Whether a parameter is read, of whatever case; see `_PARAMETERS` of `ogc.py`.
-fn is_known(name: &[u8]) -> bool {
+/// The column that a parameter fills, whatever the case of its name: its place in `_PARAMETERS` of `ogc.py`.
+fn column(name: &[u8]) -> Option<usize> {
     let mut lower = [0; LONGEST_PARAMETER];
     for (to, from) in lower.iter_mut().zip(name) {
         *to = from.to_ascii_lowercase();
     }
-    matches!(
-        &lower[..name.len()],
-        b"service"
-            | b"request"
-            | b"layer"
-            | b"layers"
-            | b"typename"
-            | b"typenames"
-            | b"coverage"
-            | b"coverageid"
-            | b"query_layers"
-            | b"crs"
-            | b"srs"
-            | b"srsname"
-            | b"outputcrs"
-            | b"tilematrixset"
-            | b"format"
-            | b"outputformat"
-            | b"width"
-            | b"height"
-            | b"tiled"
-            | b"resulttype"
-            | b"f"
-            | b"map"
-            | b"uuid"
-            | b"_uuid"
-            | b"id"
-    )
+    match &lower[..name.len()] {
+        b"service" => Some(0),
+        b"request" => Some(1),
+        b"layer" | b"layers" | b"typename" | b"typenames" | b"coverage" | b"coverageid"
+        | b"query_layers" => Some(2),
+        b"crs" | b"srs" | b"srsname" | b"outputcrs" | b"tilematrixset" => Some(3),
+        b"format" | b"outputformat" => Some(4),
+        b"width" => Some(5),
+        b"height" => Some(6),
+        b"tiled" => Some(7),
+        b"resulttype" => Some(8),
+        b"f" => Some(9),
+        b"map" => Some(10),
+        b"uuid" | b"_uuid" => Some(11),
+        b"id" => Some(12),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -268,12 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_reduced_to_what_is_read() {
+    fn of_parameters_for_one_column_the_first_counts() {
         let mut out = Vec::new();
-        known_parameters(
-            b"a=1&SERVICE=WMS&bbox=1,2;width=3&layers=&format=png",
+        parameters(
+            b"a=1&SERVICE=WMS&bbox=1,2;width=3&layers=&format=png;f=x&Width=4&layer=b",
             &mut out,
         );
-        assert_eq!(out, b"&SERVICE=WMS&;width=3&&format=png");
+        assert_eq!(out, b"\nWMS\n\nb\n\npng;f=x\n3\n\n\n\nx\n\n\n");
+        out.clear();
+        parameters("service=WMS&layers=\u{e9}".as_bytes(), &mut out);
+        assert_eq!(out, "\nservice=WMS&layers=\u{e9}".as_bytes());
     }
 }

@@ -36,7 +36,7 @@ LIBRARY = Path(__file__).parents[2] / ("liblakehouse_native.dylib" if sys.platfo
 MAX_REMEMBERED_BYTES = 16 * 2**20
 """Text of agents, of requests to applications, and of users that is remembered from block to block."""
 
-_INTERFACE = 2
+_INTERFACE = 3
 _AGENTS, _REQUESTS, _USERS = 0, 1, 2
 _ROWS: Mapping[str, type[np.generic]] = {
     "line": np.int64, "ts": np.int64, "status": np.int32, "bytes": np.int64, "method": np.uint8, "protocol": np.uint8,
@@ -269,13 +269,13 @@ class _Requests:
         self._plain = pl.DataFrame(schema={name: kind for name, kind in ogc.FIELDS.items() if name not in _SMALL})
 
     def learn(self, texts: pa.StringArray) -> None:
-        """Describe those that are new; a text is the number of the prefix, the path behind it and the parameters."""
+        """Describe those that are new; a text is the number of the prefix, the path behind it and the parameters' values."""
         new = pl.Series(texts.slice(self.count), dtype=pl.String())
         self.count, self.size = len(texts), int(texts.nbytes)
         if new.is_empty():
             return
-        number, path, query = new.str.splitn("\n", 3).struct.unnest().get_columns()
-        parameters = ogc.read_parameters(ogc.known_parameters(query))
+        number, path, *values = new.str.split_exact("\n", 1 + ogc.PARAMETERS).struct.unnest().get_columns()
+        parameters = ogc.parameters_of(values)
         prefix = self._prefixes.gather(number.cast(pl.UInt32()))
         found = applications.describe_distinct(pl.DataFrame({"prefix": prefix, "path": path}).hstack(parameters), self._mapping)
         for name, distinct in self._distinct.items():

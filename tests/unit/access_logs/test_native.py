@@ -85,6 +85,8 @@ TARGETS = (
     "/geoserver/ne/wms?SERVICE=WMS&request=GetMap&layers=ne:a,ne:b&srs=EPSG:3857&width=256&bbox=1,2&format=image/png",
     "/geoserver/wms?a=1;request=GetMap&&layers=&layers=x",
     "/geoserver/wms?request=%47etMap?layer=a&\u017fervice=WFS",
+    "/geoserver/wms?width=&WIDTH=7;width=8&x=1;height=2?tiled=true;crs=a&srs=b&tilematrixset=c&request=GetMap",
+    "/geonetwork/srv/eng/csw?service=CSW&_uuid=&uuid=a%26b&Id==1&servicename=x&longer_than_any_known_name=1",
     "/cgi-bin/mapserv?map=a.map",
     "/geoserver/wfs?request=GetFeature&typename=a:b&outputFormat=csv&resulttype=",
     "/maps/city/wms?request=GetMap",

@@ -42,6 +42,9 @@ _PARAMETERS: Mapping[str, str] = {
 }
 """Working column to the names of the parameters that fill it; the first one in the query counts."""
 
+PARAMETERS = len(_PARAMETERS)
+"""Working columns that parameters fill."""
+
 _NOT_IN_QUERY: Mapping[str, pl.Expr] = {
     "workspace": pl.lit(None, pl.String()),
     "record_uuid": pl.lit(None, pl.String()),
@@ -157,12 +160,36 @@ def read_parameters(query: pl.Series) -> pl.DataFrame:
     Args:
         query: raw, not null.
     """
-    found = query.to_frame("query").select(**_EXTRACTED)
+    return _working(_extracted(query))
+
+
+def parameters_of(values: list[pl.Series]) -> pl.DataFrame:
+    """The same of queries that the compiled library has read.
+
+    Args:
+        values: by the parameters' working columns, "" for none; of a query that the library does not read, which it gives in
+            place of the first, the others are null.
+    """
+    unread = values[1].is_null().arg_true()
+    values = [value.zip_with(value != "", pl.Series([None], dtype=pl.String())) for value in values]
+    if not unread.is_empty():
+        found = _extracted(known_parameters(values[0].gather(unread).fill_null("")))
+        values = [value.scatter(unread, own) for value, own in zip(values, found, strict=True)]
+    return _working(values)
+
+
+def _extracted(query: pl.Series) -> list[pl.Series]:
+    return query.to_frame("query").select(**_EXTRACTED).get_columns()
+
+
+def _working(values: list[pl.Series]) -> pl.DataFrame:
+    """The working columns of values as they stand in queries."""
     # Decoding all columns as one saves many small steps.
-    decoded = percent_decode(pl.concat([column.alias("") for column in found]))
-    return pl.DataFrame(
-        [decoded.slice(place * len(query), len(query)).alias(name) for place, name in enumerate(_PARAMETERS)]
-    ).with_columns(**_NOT_IN_QUERY)
+    decoded = percent_decode(pl.concat([value.alias("") for value in values]))
+    rows = len(values[0])
+    return pl.DataFrame([decoded.slice(place * rows, rows).alias(name) for place, name in enumerate(_PARAMETERS)]).with_columns(
+        **_NOT_IN_QUERY
+    )
 
 
 def read_api(frame: pl.DataFrame) -> pl.DataFrame:
