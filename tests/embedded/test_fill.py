@@ -21,6 +21,7 @@ LINE = b'192.0.2.1 - - [%s] "GET / HTTP/1.1" 200 1 "-" "curl/8.0"\n'
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr(fill, "LINES", {"access_logs": {"rennes": 20, "paris": 40}, "api_logs": {"paris": 10}})
+    monkeypatch.setattr(fill, "DAYS", fill.DAYS_SINCE_GAP + 2)
     return Home(tmp_path, ACCESS_LOGS)
 
 

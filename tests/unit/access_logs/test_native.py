@@ -188,7 +188,7 @@ def test_huge_lines() -> None:
     assert_same(f"{long}\n{'z' * 1_000_000}\n{long}".encode())
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.integers(0, len(OPTIONS) - 1), st.lists(st.binary(max_size=60), max_size=8).map(b"\n".join))
 @example(0, b"")
 @example(0, b"\n")
@@ -224,7 +224,7 @@ NEARLY_REGULAR = st.builds(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=100)
 @given(st.integers(0, len(OPTIONS) - 1), st.lists(NEARLY_REGULAR, max_size=24), st.binary(max_size=2), st.integers(0, 400))
 def test_nearly_regular_lines(options: int, lines: list[bytes], noise: bytes, place: int) -> None:
     block = b"".join(lines)
