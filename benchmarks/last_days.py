@@ -27,7 +27,7 @@ from lakehouse.sample import write_sample
 from lakehouse.settings import Settings
 
 LAST = 20
-DAYS, QUICK_DAYS = (LAST, 3650), (2, 4)
+DAYS, QUICK_DAYS = (LAST, 3650), (2, LAST + 1)
 ROWS_A_DAY, QUICK_ROWS_A_DAY = 100, 10
 TIMES, QUICK_TIMES = 15, 1
 GOAL = 1.2
