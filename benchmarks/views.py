@@ -19,7 +19,7 @@ from benchmarks.measure import best_and_median, timed
 from benchmarks.options import Options
 from benchmarks.report import Report, shout
 from lakehouse.catalog import ensure_table, open_catalog, table_columns
-from lakehouse.commit import StagedFiles
+from lakehouse.commit import SNAPSHOTS_KEPT, StagedFiles
 from lakehouse.datasets.base import Column
 from lakehouse.engines import duckdb as engine
 from lakehouse.ledger import Changes, LoadRecord, read_ledger
@@ -101,7 +101,7 @@ def _lakehouse(settings: Settings, rows: pl.DataFrame) -> list[Row]:
         store.sync([stored.path for stored in store.files(staged.folder)])
         ledger = read_ledger(table.io, table.location(), table.properties)
         changes = Changes(LoadRecord("measured", "load", datetime.now(UTC).isoformat()))
-        commit_with_ledger(store, table, ledger, changes, "measured-1", staged=staged)
+        commit_with_ledger(store, table, ledger, changes, "measured-1", snapshots_kept=SNAPSHOTS_KEPT, staged=staged)
         written.append(table)
 
     writes = best_and_median(timed(write, TIMES))

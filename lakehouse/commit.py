@@ -40,6 +40,7 @@ from pyiceberg.typedef import Record
 
 from lakehouse.catalog import explain_catalog_error
 from lakehouse.errors import CommitConflictError
+from lakehouse.manifests import live_entries, manifests
 
 FORMAT_VERSION: Final = 2
 COMMIT_NAME = "lakehouse.commit"
@@ -173,26 +174,28 @@ class Commit:
     Args:
         name: unique to this attempt; part of the names of what it writes, and in the snapshot's summary.
         properties: table properties that change with it.
+        snapshots_kept: newest snapshots that stay, this one among them; older ones expire.
         staged: files to add; None: none.
         deleted: paths of data files to take out, with what the table says of them.
     """
 
     name: str
     properties: Mapping[str, str]
+    snapshots_kept: int
     staged: StagedFiles | None = None
     deleted: Mapping[str, DataFile] = field(default_factory=dict)
 
 
-def expiring_snapshots(table: Table) -> list[Snapshot]:
-    """Snapshots that the next commit will expire: all but the newest SNAPSHOTS_KEPT - 1, tags and branches spared."""
+def expiring_snapshots(table: Table, kept: int) -> list[Snapshot]:
+    """Snapshots that the next commit will expire to keep so many, itself among them: the oldest, tags and branches spared."""
     protected = {ref.snapshot_id for ref in table.metadata.refs.values()}
     ordered = sorted(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)
-    surplus = ordered[: max(0, len(ordered) + 1 - SNAPSHOTS_KEPT)]
+    surplus = ordered[: max(0, len(ordered) + 1 - kept)]
     return [snapshot for snapshot in surplus if snapshot.snapshot_id not in protected]
 
 
-def commit(table: Table, change: Commit, before_publish: Callable[[], None] | None = None) -> None:
-    """Commit one snapshot on top of exactly the version that `table` shows.
+def commit(table: Table, change: Commit, before_publish: Callable[[], None] | None = None) -> Table:
+    """Commit one snapshot on top of exactly the version that `table` shows; returns the version that it made.
 
     Args:
         table: as it was looked at; not refreshed here.
@@ -206,11 +209,11 @@ def commit(table: Table, change: Commit, before_publish: Callable[[], None] | No
     parent = table.metadata.current_snapshot()
     snapshot_id = change.staged.snapshot_id if change.staged else secrets.randbelow(2**62) + 1
     prefix = f"{table.location().rstrip('/')}/metadata/{change.name}"
-    kept = parent.manifests(table.io) if parent else []
+    kept = list(manifests(table))
     if change.deleted:
         kept = _without(table, kept, set(change.deleted), snapshot_id, prefix)
-    manifests = _merge_small(table, kept, snapshot_id, prefix)
-    manifests = [*(change.staged.manifests() if change.staged else []), *manifests]
+    listed = _merge_small(table, kept, snapshot_id, prefix)
+    listed = [*(change.staged.manifests() if change.staged else []), *listed]
     sequence = table.metadata.next_sequence_number()
     path = f"{prefix}-{uuid.uuid4().hex[:8]}-list.avro"
     with write_manifest_list(
@@ -221,7 +224,7 @@ def commit(table: Table, change: Commit, before_publish: Callable[[], None] | No
         sequence,
         "deflate",
     ) as writer:
-        writer.add_manifests(manifests)
+        writer.add_manifests(listed)
     snapshot = Snapshot(
         snapshot_id=snapshot_id,
         parent_snapshot_id=parent.snapshot_id if parent else None,
@@ -243,12 +246,12 @@ def commit(table: Table, change: Commit, before_publish: Callable[[], None] | No
             min_snapshots_to_keep=None,
         ),
     ]
-    if expired := expiring_snapshots(table):
+    if expired := expiring_snapshots(table, change.snapshots_kept):
         updates.append(RemoveSnapshotsUpdate(snapshot_ids=[old.snapshot_id for old in expired]))
     if before_publish:
         before_publish()
     try:
-        table.catalog.commit_table(
+        answer = table.catalog.commit_table(
             table,
             (
                 AssertTableUUID(uuid=table.metadata.table_uuid),
@@ -260,6 +263,7 @@ def commit(table: Table, change: Commit, before_publish: Callable[[], None] | No
         raise CommitRaceError(f"another writer committed to {'.'.join(table.name())} first: {error}") from error
     except Exception as error:
         raise CommitAnswerLostError(explain_catalog_error(error)) from error
+    return Table(table.name(), answer.metadata, answer.metadata_location, table.io, table.catalog)
 
 
 def _summary(change: Commit, parent: Snapshot | None) -> Summary:
@@ -312,12 +316,12 @@ def _carried(entry: ManifestEntry, status: ManifestEntryStatus, snapshot_id: int
     )
 
 
-def _without(table: Table, manifests: list[ManifestFile], paths: set[str], snapshot_id: int, prefix: str) -> list[ManifestFile]:
+def _without(table: Table, listed: list[ManifestFile], paths: set[str], snapshot_id: int, prefix: str) -> list[ManifestFile]:
     """Rewrite the manifests that list a deleted file; raises CommitRaceError when one is not listed any more."""
     kept: list[ManifestFile] = []
     missing = set(paths)
-    for manifest in manifests:
-        entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True) if missing else []
+    for manifest in listed:
+        entries = live_entries(table, manifest) if missing else ()
         gone = {entry.data_file.file_path for entry in entries} & missing
         if not gone:
             kept.append(manifest)
@@ -335,29 +339,29 @@ def _without(table: Table, manifests: list[ManifestFile], paths: set[str], snaps
     return kept
 
 
-def _merge_small(table: Table, manifests: list[ManifestFile], snapshot_id: int, prefix: str) -> list[ManifestFile]:
+def _merge_small(table: Table, listed: list[ManifestFile], snapshot_id: int, prefix: str) -> list[ManifestFile]:
     """Merge small manifests when enough have gathered, so that neither a commit nor a query opens ever more of them."""
 
     def live(manifest: ManifestFile) -> int:
         return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
 
     # A manifest without live files only tells what its own snapshot deleted; later snapshots need not carry it.
-    manifests = [manifest for manifest in manifests if live(manifest) or manifest.added_snapshot_id == snapshot_id]
+    listed = [manifest for manifest in listed if live(manifest) or manifest.added_snapshot_id == snapshot_id]
     small = [
         manifest
-        for manifest in manifests
+        for manifest in listed
         if manifest.content == ManifestContent.DATA
         and manifest.partition_spec_id == table.spec().spec_id
         and live(manifest) < SMALL_MANIFEST
         and manifest.added_snapshot_id != snapshot_id
     ]
     if len(small) < MERGE_SMALL_MANIFESTS:
-        return manifests
+        return listed
     entries = (
         _carried(entry, ManifestEntryStatus.EXISTING, entry.snapshot_id)
         for manifest in small
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+        for entry in live_entries(table, manifest)
     )
     merged = _write_manifest(table, f"{prefix}-m-{uuid.uuid4().hex[:8]}.avro", snapshot_id, entries)
     small_paths = {manifest.manifest_path for manifest in small}
-    return [merged, *(manifest for manifest in manifests if manifest.manifest_path not in small_paths)]
+    return [merged, *(manifest for manifest in listed if manifest.manifest_path not in small_paths)]

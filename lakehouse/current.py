@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 import lakehouse
 from lakehouse.catalog import catalog_errors, find_table
 from lakehouse.datasets.base import Dataset, View
-from lakehouse.ledger import LOAD_REPORTS, ledger_root
+from lakehouse.ledger import ledger_root
 from lakehouse.settings import Settings
 from lakehouse.storage import Store, storage_errors
 
@@ -52,22 +52,20 @@ def publish_current(store: Store, table: Table) -> None:
 
 
 def publish_dataset(catalog: Catalog, settings: Settings, dataset: Dataset) -> None:
-    """Put right what is told of a dataset's table, of its rollups and of its views, should a command have died before it did.
+    """Put right what is told of a dataset's table and of its views, should a command have died before it did.
 
     Args:
         catalog, settings: in force.
-        dataset: whose tables.
+        dataset: whose table.
 
     Raises:
         StorageError, CatalogError, QueryError.
     """
-    store = Store(settings)
-    for name in (dataset.name, *(rollup.name for rollup in dataset.rollups), LOAD_REPORTS):
-        table = find_table(catalog, settings, name)
-        if table is not None:
-            publish_current(store, table)
-            if name == dataset.name:
-                _publish_views(settings, store, dataset, table)
+    table = find_table(catalog, settings, dataset.name)
+    if table is not None:
+        store = Store(settings)
+        publish_current(store, table)
+        _publish_views(settings, store, dataset, table)
 
 
 def _publish_views(settings: Settings, store: Store, dataset: Dataset, table: Table) -> None:

@@ -10,6 +10,7 @@ from pyiceberg.table import Table
 
 import lakehouse
 from lakehouse.commit import CommitRaceError, StagedFiles, partition_day
+from lakehouse.current import publish_current
 from lakehouse.datasets.base import Column
 from lakehouse.intents import Intents, discard_failed
 from lakehouse.ledger import Changes, Ledger, LoadRecord, ledger_root, read_ledger
@@ -17,6 +18,9 @@ from lakehouse.ledger_commit import commit_with_ledger
 from lakehouse.live import live_files, manifest_of_days
 from lakehouse.stage import PartitionWriter
 from lakehouse.storage import Store, storage_errors
+
+SNAPSHOTS_KEPT = 5
+"""Nobody goes back in what can be made anew, and each snapshot makes every commit and every look at the table slower."""
 
 
 def files_of_days(table: Table, days: Iterable[date]) -> dict[str, DataFile]:
@@ -40,7 +44,7 @@ def replace_days(
     rows: Iterable[pl.DataFrame],
     properties: Mapping[str, str],
 ) -> None:
-    """Commit rows in place of what a table holds of some days, together with properties that say what they are made from.
+    """Commit rows in place of what a table holds of some days, with properties that say what they are made from; tell readers.
 
     Args:
         store: of the table's files.
@@ -52,7 +56,7 @@ def replace_days(
 
     Raises:
         CommitRaceError, CommitAnswerLostError: see `commit`.
-        StorageError: something cannot be written.
+        StorageError, CatalogError: something cannot be written, or the catalog cannot be asked.
     """
     days = sorted(days)
     old = files_of_days(target, days)
@@ -81,12 +85,13 @@ def replace_days(
             rows_removed=sum(data_file.record_count for data_file in old.values()),
             code_version=lakehouse.__version__,
         )
-        commit_with_ledger(
+        committed = commit_with_ledger(
             store,
             target,
             ledger_of(target),
             Changes(record),
             load_id,
+            snapshots_kept=SNAPSHOTS_KEPT,
             staged=staged if staged.files else None,
             deleted=old,
             properties=properties,
@@ -101,3 +106,4 @@ def replace_days(
             discard_failed(store, intents, target, load_id)
         raise
     intents.withdraw(load_id)
+    publish_current(store, committed)

@@ -9,6 +9,7 @@ from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.table import Table
 
 from lakehouse.commit import EPOCH, OWN_FILE, partition_day
+from lakehouse.manifests import live_entries, manifests
 
 
 def live_files(
@@ -23,7 +24,7 @@ def live_files(
     """
     for manifest in manifests(table):
         if manifest.content == ManifestContent.DATA and (manifest_wanted is None or manifest_wanted(manifest)):
-            for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            for entry in live_entries(table, manifest):
                 if wanted(entry.data_file):
                     yield entry.data_file
 
@@ -58,7 +59,7 @@ def newest_files(table: Table, count: int) -> dict[date, list[DataFile]] | None:
     for newest, manifest in sorted(last, key=lambda item: item[0], reverse=True):
         if len(found) == count and newest < min(found):
             break
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+        for entry in live_entries(table, manifest):
             if entry.data_file.record_count:
                 found.setdefault(partition_day(entry.data_file), []).append(entry.data_file)
         found = dict(sorted(found.items())[-count:])
@@ -76,12 +77,6 @@ def are_own(table: Table, files: Iterable[DataFile]) -> bool:
 def own_file(table: Table) -> re.Pattern[str]:
     """Matches the path of a data file that this package wrote, which lies in a folder of its load."""
     return re.compile(re.escape(table.location().rstrip("/")) + OWN_FILE)
-
-
-def manifests(table: Table) -> list[ManifestFile]:
-    """Those that the current snapshot lists."""
-    snapshot = table.metadata.current_snapshot()
-    return snapshot.manifests(table.io) if snapshot else []
 
 
 def _bounds(manifest: ManifestFile) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """Commit one load, exactly once: against rivals, and when the catalog's answer is lost (docs/exactly-once.md)."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Never
@@ -9,7 +10,8 @@ from pyiceberg.table import Table
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 import lakehouse
-from lakehouse.commit import CommitAnswerLostError, CommitRaceError, StagedFiles
+from lakehouse.commit import SNAPSHOTS_KEPT, CommitAnswerLostError, CommitRaceError, StagedFiles
+from lakehouse.current import publish_current
 from lakehouse.datasets.base import Dataset
 from lakehouse.errors import CatalogError, CommitConflictError, CommitUnknownError, LakehouseError
 from lakehouse.identity import agrees, in_scope
@@ -144,8 +146,8 @@ class LoadCommitter:
 
         undecided = attempt.may_be_committed
         try:
-            commit_with_ledger(
-                self._store, table, ledger, changes, f"{attempt.load_id}-{number}",
+            committed = commit_with_ledger(
+                self._store, table, ledger, changes, f"{attempt.load_id}-{number}", snapshots_kept=SNAPSHOTS_KEPT,
                 staged=attempt.staged if attempt.staged.files else None, deleted=attempt.removed.files,
                 before_publish=about_to_publish,
             )  # fmt: skip
@@ -154,6 +156,10 @@ class LoadCommitter:
             raise
         except CommitAnswerLostError as error:
             self._look_up_lost_answer(attempt, error)
+        else:
+            # What is committed counts, whether or not readers without the catalog are told now: the load's last step tells them.
+            with suppress(LakehouseError):
+                publish_current(self._store, committed)
 
     def _look_up_lost_answer(self, attempt: Attempt, error: CommitAnswerLostError) -> None:
         """The catalog's answer did not come: look whether the commit is there before anything is tried again."""

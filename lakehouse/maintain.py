@@ -13,8 +13,8 @@ from pyiceberg.table import Table
 
 import lakehouse
 from lakehouse.catalog import find_table, open_catalog
-from lakehouse.commit import CommitAnswerLostError, CommitRaceError
-from lakehouse.current import publish_dataset
+from lakehouse.commit import SNAPSHOTS_KEPT, CommitAnswerLostError, CommitRaceError
+from lakehouse.current import publish_current, publish_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.derived import ledger_of
 from lakehouse.errors import CatalogError
@@ -55,7 +55,6 @@ def clean_up(settings: Settings, dataset: Dataset, older_than: timedelta = GRACE
     Raises:
         StorageError, CatalogError, CommitConflictError.
     """
-    # First, since it may still name a metadata file that is superseded and about to be deleted.
     catalog = open_catalog(settings)
     publish_dataset(catalog, settings, dataset)
     names = (dataset.name, *(rollup.name for rollup in dataset.rollups), LOAD_REPORTS)
@@ -75,6 +74,7 @@ def _clean_up_table(catalog: Catalog, settings: Settings, name: str, older_than:
     if table is None:
         return Cleaned()
     store = Store(settings)
+    publish_current(store, table)  # first: it may still name a metadata file that is superseded and about to be deleted
     intents = Intents(store, ledger_root(table.location()))
     limit = datetime.now(UTC) - older_than
     given_up: list[str] = []
@@ -246,7 +246,7 @@ def _commit(store: Store, table: Table, ledger: Ledger, changes: Changes) -> Non
     with storage_errors("writing the ledger"):
         intents.declare(name, f"{table.location().rstrip('/')}/data/{name}")
     try:
-        commit_with_ledger(store, table, ledger, changes, name)
+        committed = commit_with_ledger(store, table, ledger, changes, name, snapshots_kept=SNAPSHOTS_KEPT)
     except CommitAnswerLostError as error:
         # Its files stay until it is known whether they count.
         raise CatalogError(f"the catalog did not answer a clean-up ({error}): run it again") from error
@@ -254,3 +254,4 @@ def _commit(store: Store, table: Table, ledger: Ledger, changes: Changes) -> Non
         discard_load(store, intents, table, name)
         raise
     intents.withdraw(name)
+    publish_current(store, committed)

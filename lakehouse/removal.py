@@ -14,6 +14,7 @@ from lakehouse.commit import partition_day
 from lakehouse.datasets.base import COLUMN_TYPES, Column
 from lakehouse.errors import CatalogError
 from lakehouse.live import live_files, manifest_of_days
+from lakehouse.manifests import manifests
 from lakehouse.stage import PartitionWriter
 from lakehouse.storage import storage_errors
 
@@ -79,8 +80,7 @@ def remove_rows(table: Table, columns: tuple[Column, ...], removal: Removal, wri
 
 
 def _refuse_row_level_deletes(table: Table) -> None:
-    snapshot = table.metadata.current_snapshot()
-    if snapshot and any(manifest.content == ManifestContent.DELETES for manifest in snapshot.manifests(table.io)):
+    if any(manifest.content == ManifestContent.DELETES for manifest in manifests(table)):
         name = ".".join(table.name())
         raise CatalogError(
             f"{name} holds row-level deletes by another engine, which rewriting its files here would undo: run this there first: "

@@ -15,6 +15,7 @@ from pyiceberg.table import Table
 
 from lakehouse.catalog import ensure_table, find_table, rollup_columns
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError
+from lakehouse.current import publish_current
 from lakehouse.datasets.base import COLUMN_TYPES, Column, Dataset
 from lakehouse.derived import files_of_days, ledger_of, replace_days
 from lakehouse.ledger import LOAD_REPORTS, Ledger, LoadRecord
@@ -77,13 +78,16 @@ def update_reports(catalog: Catalog, settings: Settings, dataset: Dataset) -> in
                 return 0
             ledger, target = ledger_of(source), ensure_reports(catalog, settings)
             due = _due(ledger, int(target.properties.get(SEQUENCE + dataset.name, "-1")))
-            if due:
+            store = Store(settings)
+            if not due:
+                publish_current(store, target)  # who reported may have died before it told
+            else:
                 known = _known(target, {_day(load) for load in due}, dataset.name, {load.id for load in due})
                 before = target.properties.get(SIZES + dataset.name)
                 sizes = TableSizes.of(source, TableSizes.decoded(before) if before else None)
                 rows = [known, *_rows(source, ledger, dataset.name, due, sizes)]
                 properties = {SEQUENCE + dataset.name: str(ledger.sequence), SIZES + dataset.name: sizes.encoded()}
-                replace_days(Store(settings), target, COLUMNS, {_day(load) for load in due}, rows, properties)
+                replace_days(store, target, COLUMNS, {_day(load) for load in due}, rows, properties)
             return len(due)
     raise AssertionError("unreachable")
 

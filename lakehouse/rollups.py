@@ -22,6 +22,7 @@ from pyiceberg.types import TimestamptzType
 
 from lakehouse.catalog import ensure_table, find_table, rollup_columns
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError, partition_day
+from lakehouse.current import publish_current
 from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
 from lakehouse.derived import files_of_days, ledger_of, replace_days
 from lakehouse.engines import duckdb as engine
@@ -38,9 +39,11 @@ DEFINITION = "lakehouse.rollup-definition"
 DAYS_PER_QUERY = 32
 ROWS_PER_QUERY = 1_000_000
 """Days, and rows unless one day has more, that one query aggregates: they bound memory, not the answer."""
+FEW_ROWS = 50_000
+"""Rows up to which they are read once for all rollups: opening the files takes longer than aggregating their rows then."""
 MEMORY_LIMIT = "256MB"
-Connect = Callable[[bool], duckdb.DuckDBPyConnection]
-"""Gives a connection, with the Iceberg extension or without it."""
+Connect = Callable[[bool, bool], duckdb.DuckDBPyConnection]
+"""Gives a connection, with the Iceberg extension or without it, for few rows or for many."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,17 @@ def update_rollups(
     table = find_table(catalog, settings, dataset.name)
     if table is None:
         return []
-    source = _Source(catalog, settings, table)
+    source = _Source(catalog, settings, dataset, table)
     store = Store(settings)
     with ExitStack() as stack:
         # Once for all rollups, and only when something is due: loading DuckDB's Iceberg extension takes half a second.
         @cache
-        def connect(iceberg: bool) -> duckdb.DuckDBPyConnection:
+        def connect(iceberg: bool, few_rows: bool) -> duckdb.DuckDBPyConnection:
             extensions = engine.EXTENSIONS if iceberg else engine.EXTENSIONS[:1] if uses_s3(settings) else ()
-            return stack.enter_context(closing(engine.connect(settings, MEMORY_LIMIT, extensions=extensions)))
+            connection = stack.enter_context(closing(engine.connect(settings, MEMORY_LIMIT, extensions=extensions)))
+            if few_rows:  # threads wait for each other longer than they work
+                connection.execute("SET threads = 1")
+            return connection
 
         return [_update(settings, source, store, rollup, rebuild, connect, count) for rollup in dataset.rollups]
 
@@ -85,15 +91,17 @@ def update_rollups(
 class _Source:
     """A dataset's table as its rollups see it: looked at once for all of them, and again when one of them knows more."""
 
-    def __init__(self, catalog: Catalog, settings: Settings, table: Table) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, dataset: Dataset, table: Table) -> None:
         self.catalog = catalog
         self._settings = settings
+        self._queries = [_query(table, rollup) for rollup in dataset.rollups]
         self._take(table)
 
     def _take(self, table: Table) -> None:
         self.table = table
         self.ledger = ledger_of(table)
         self._files: tuple[list[date], dict[date, list[DataFile]]] = ([], {})
+        self._in_memory: list[str] = []
 
     def look_again(self) -> None:
         """Take the version that is current now."""
@@ -110,6 +118,15 @@ class _Source:
             self._files = (days, files)
         return self._files[1]
 
+    def rows_in_memory(self, connection: duckdb.DuckDBPyConnection, files: list[DataFile]) -> str:
+        """A SELECT of the rows of these files, which are read unless they were for the last rollup."""
+        paths = [found.file_path for found in files]
+        if self._in_memory != paths:
+            columns = set().union(*(_named_columns(self.table, query) for query in self._queries))
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE few_rows AS {engine.files_sql(self.table, paths, columns)}")
+            self._in_memory = paths
+        return "SELECT * FROM few_rows"
+
 
 def _update(
     settings: Settings, source: _Source, store: Store, rollup: Rollup, rebuild: bool, connect: Connect, count: Count
@@ -123,6 +140,7 @@ def _update(
                 source.look_again()
             due = None if rebuild else _due(source.ledger, known, target, rollup)
             if due is not None and not due and known >= source.ledger.sequence:
+                publish_current(store, target)  # who committed this may have died before it told
                 return Updated(rollup.name, ())
             days = sorted(_all_days(source.table, target) if due is None else due)
             properties = {SEQUENCE: str(source.ledger.sequence), DEFINITION: definition_digest(rollup)}
@@ -154,7 +172,7 @@ def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[dat
     """The rollup's rows for the given days, from one snapshot of the dataset's table."""
     table = source.table
     name = table.name()[-1]
-    query = _truncating(table, rollup.sql if rollup.portable else _transpiled(rollup.sql))
+    query = _query(table, rollup)
     names = [column.name for column in rollup_columns(rollup.columns)]
     for start in range(0, len(days), DAYS_PER_QUERY):
         window = days[start : start + DAYS_PER_QUERY]
@@ -164,16 +182,20 @@ def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[dat
             read = [found for day in chosen for found in files[day]]
             if own and not read:
                 continue
-            if own:
-                rows = engine.files_sql(table, [found.file_path for found in read], _named_columns(table, query))
-                rows = f"SELECT * {_in_common(read)} FROM ({rows})"
-            else:
-                listed = ", ".join(f"DATE '{day}'" for day in chosen)
-                rows = f"SELECT * FROM ({engine.scan_sql(table)}) WHERE date IN ({listed})"
-            connection = connect(not own)
+            few = own and len(days) <= DAYS_PER_QUERY and sum(found.record_count for found in read) <= FEW_ROWS
+            connection = connect(not own, few)
             try:
-                connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(name)} AS {rows}")
-                for batch in connection.execute(query).to_arrow_reader(100_000):
+                if few:
+                    rows = source.rows_in_memory(connection, read)
+                elif own:
+                    rows = engine.files_sql(table, [found.file_path for found in read], _named_columns(table, query))
+                    rows = f"SELECT * {_in_common(read)} FROM ({rows})"
+                else:
+                    listed = ", ".join(f"DATE '{day}'" for day in chosen)
+                    rows = f"SELECT * FROM ({engine.scan_sql(table)}) WHERE date IN ({listed})"
+                # Not as a view, which would open the files once to be made and once to be read.
+                asked = f"WITH {engine.identifier(name)} AS NOT MATERIALIZED ({rows}) SELECT * FROM ({query}\n)"
+                for batch in connection.execute(asked).to_arrow_reader(100_000):
                     frame = pl.DataFrame(pl.from_arrow(batch))
                     yield frame.select(
                         pl.col(column.name).cast(COLUMN_TYPES[column.type]) for column in rollup_columns(rollup.columns)
@@ -181,6 +203,10 @@ def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[dat
             except (duckdb.Error, pl.exceptions.PolarsError) as error:
                 raise QueryError(f"rollup {rollup.name}: {error}") from error
         count(rollup.name, start + len(window), len(days))
+
+
+def _query(table: Table, rollup: Rollup) -> str:
+    return _truncating(table, rollup.sql if rollup.portable else _transpiled(rollup.sql))
 
 
 def _transpiled(sql: str) -> str:

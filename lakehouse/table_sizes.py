@@ -7,7 +7,8 @@ from typing import Self
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntryStatus
 from pyiceberg.table import Table
 
-from lakehouse.live import live_files, manifests
+from lakehouse.live import live_files
+from lakehouse.manifests import manifests
 
 _SITE = 1
 """Place of the site in the partition of a dataset's table."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse import commit, ledger
+from lakehouse import ledger, load_commit
 from lakehouse.errors import CommitConflictError, StorageError
 from lakehouse.intents import Intent, Intents
 from lakehouse.ledger import ledger_root
@@ -102,16 +102,16 @@ def test_expired_snapshots_and_what_only_they_reached_go_and_nothing_else(home: 
     assert cleaned.snapshots >= 6
     assert left_over(home) == []
     assert count(home) == 28
-    # The commit of a clean-up expires a snapshot and supersedes files in each of two full tables: the data's and the reports'.
+    # The commit of a clean-up expires a snapshot and supersedes files in the data's full table.
     again = clean_up(home.settings, home.dataset, NO_TIME)
-    assert (again.loads, again.snapshots) == ((), 2)
+    assert (again.loads, again.snapshots) == ((), 1)
     assert again.files <= 10
     assert count(home) == 28
 
 
 def test_a_load_held_while_its_snapshot_expires_and_its_files_go(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = 5
-    monkeypatch.setattr(commit, "SNAPSHOTS_KEPT", kept)
+    monkeypatch.setattr(load_commit, "SNAPSHOTS_KEPT", kept)
     home.load(home.write("a.log", lines(5)))
     first = next(iter(home.ledger().inputs))
     for step in ("looked", "staged", "commit prepared"):

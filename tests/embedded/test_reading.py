@@ -19,6 +19,7 @@ from lakehouse.datasets import get_dataset
 from lakehouse.engines.dialect import to_duckdb
 from lakehouse.errors import QueryError
 from lakehouse.live import newest_files
+from lakehouse.manifests import live_entries
 from lakehouse.reading import Reader
 from lakehouse.sample import write_sample
 from tests.s3server import S3Server
@@ -220,6 +221,7 @@ def test_the_newest_days_are_told_by_the_newest_manifests(tmp_path: Path, monkey
         return fetch(*arguments, **keywords)
 
     monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", watched)
+    live_entries.cache_clear()
     newest = newest_files(table, 2)
     assert newest is not None
     assert {day: sum(found.record_count for found in files) for day, files in newest.items()} == {
