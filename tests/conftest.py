@@ -16,6 +16,13 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hundreds of examples run the lines that other tests run once: tracing them takes much time and tells nothing."""
+    for item in items:
+        if item.get_closest_marker("hypothesis"):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real log samples, named by LAKEHOUSE_TEST_DATA."""

@@ -22,7 +22,8 @@ from tests.support.state import left_over, published, rows
 from tests.support.stops import COMMITTED, EXIT_CODE, STEPS, PauseAt, Paused, RaiseAt, StoppedError
 from tests.support.tiny import DAY, lines
 
-pytestmark = pytest.mark.embedded
+# The same lines over and over: other tests tell which are covered.
+pytestmark = [pytest.mark.embedded, pytest.mark.no_cover]
 
 LOG = lines(30, text="log") + b"not a record\n"  # 24 rows of one day, 6 of the next, and a reject
 OTHER = lines(10, text="other")

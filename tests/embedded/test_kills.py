@@ -21,7 +21,8 @@ from tests.support.state import left_over, rows
 from tests.support.stops import PATIENCE
 from tests.support.tiny import DAY, TINY
 
-pytestmark = pytest.mark.embedded
+# The same lines over and over: other tests tell which are covered.
+pytestmark = [pytest.mark.embedded, pytest.mark.no_cover]
 LOGS = 4
 NO_RECORD = b"no record\n"
 
