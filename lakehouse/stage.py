@@ -40,6 +40,9 @@ ENCODED_FROM_ROWS = 10_000
 """Rows that come encoded and are written as they are; fewer would make many small row groups."""
 ENCODED_BYTES = 64 * 2**20
 """The same limit for columns that come encoded: their texts are those of a block, which is smaller."""
+_PACKED = (LINE.name, "bytes")
+"""Small numbers, written as bits of their distances: next to nothing is left of lines in their order, and sizes, which nearly
+every rollup adds up, are read in a third of the time."""
 SITES_PER_DAY = 2**20
 """A partition's sort key is its day times this plus a number for its site."""
 _KEY = "_partition"
@@ -92,6 +95,8 @@ class PartitionWriter:
             for column in columns
             if column.type in ("string", "list<string>") and column.name not in ("url", "query", "extra")
         ]
+        packed = [column.name for column in columns if column.type == "long" and column.name in _PACKED]
+        self._packed = dict.fromkeys(packed, "DELTA_BINARY_PACKED") or None
         self._open: dict[Partition, _OpenFile] = {}
         self._sites: dict[str, int] = {}
         self._spilled: SpilledRows | None = None
@@ -211,8 +216,7 @@ class PartitionWriter:
             compression_level=1 if compression == "zstd" else None,
             use_dictionary=sorted({*self._dictionary, *encoded}),
             dictionary_pagesize_limit=ENCODED_BYTES if encoded else DICTIONARY_BYTES,
-            # Numbers of lines in their order: next to nothing is left of them.
-            column_encoding={LINE.name: "DELTA_BINARY_PACKED"} if LINE.name in self._schema.names else None,
+            column_encoding=self._packed,
             write_statistics=["ts"] if "ts" in self._schema.names else True,
             write_batch_size=BATCH_ROWS,
             max_rows_per_page=BATCH_ROWS,
