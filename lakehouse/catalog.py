@@ -35,9 +35,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 from pyiceberg.utils.config import Config
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from tenacity import (
     Retrying,
+    retry_if_exception,
     retry_if_exception_message,
     retry_if_exception_type,
     stop_after_attempt,
@@ -49,6 +49,7 @@ from lakehouse.datasets.base import Column
 from lakehouse.errors import CatalogError, DatasetError, StorageError
 from lakehouse.ledger import LAYOUT_VERSION, VERSION, check_version
 from lakehouse.settings import Settings
+from lakehouse.sqlite_catalog import BUSY_SECONDS
 from lakehouse.storage import explain, iceberg_properties
 
 _ICEBERG_TYPES: dict[str, PrimitiveType] = {
@@ -74,7 +75,6 @@ DATE = Column("date", "date", "UTC day of the event; the partition.")
 SITE = Column("site", "string", "Site (tenant) that the input was loaded for.")
 INPUT = Column("_input", "string", "Id of the input that the row came from, as `lakehouse inputs` lists it.")
 LINE = Column("_line", "long", "Number of the line in that input, from 1, where the record begins.")
-_SQLITE_BUSY_SECONDS = 60
 _PROPERTIES = {
     VERSION: str(LAYOUT_VERSION),
     # The loop of a load asks the ledger before it tries again; pyiceberg's own would append blindly (DESIGN 4).
@@ -113,7 +113,7 @@ def open_catalog(settings: Settings) -> Catalog:
     with catalog_errors(f"catalog {name} ({settings['catalog.type']})"):
         # Processes that start together on an empty database race to create pyiceberg's two tables.
         for attempt in Retrying(
-            retry=retry_if_exception_type(OperationalError),
+            retry=retry_if_exception(_is_operational_error),
             stop=stop_after_attempt(10),
             wait=wait_random(0.05, 0.3),
             reraise=True,
@@ -125,7 +125,9 @@ def open_catalog(settings: Settings) -> Catalog:
 
 def _catalog_properties(settings: Settings) -> dict[str, str]:
     if settings["catalog.type"] == "sqlite":
-        return {"type": "sql", "uri": _sqlite_uri(settings)}
+        if settings["catalog.uri"]:
+            return {"type": "sql", "uri": settings["catalog.uri"]}
+        return {"py-catalog-impl": "lakehouse.sqlite_catalog.SqliteCatalog", "uri": str(_sqlite_database(settings))}
     kinds = {
         "postgresql": {"type": "sql"},
         # pyiceberg's own catalog of a metastore holds locks.
@@ -135,27 +137,25 @@ def _catalog_properties(settings: Settings) -> dict[str, str]:
     return {**kinds[settings["catalog.type"]], "uri": settings["catalog.uri"]}
 
 
-def _sqlite_uri(settings: Settings) -> str:
-    """Address of the SQLite catalog, made ready for several writers: a journal that readers do not block, and patience."""
-    if settings["catalog.uri"]:
-        return str(settings["catalog.uri"])
+def _sqlite_database(settings: Settings) -> Path:
+    """Path of the SQLite catalog, made ready for several writers: with a journal that readers do not block."""
     path: Path = settings.home / "catalog.db"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Only one process can change the journal, and SQLite refuses the others at once, whatever its timeout says.
         for attempt in Retrying(
             retry=retry_if_exception_message(match=".*locked"),
-            stop=stop_after_delay(_SQLITE_BUSY_SECONDS),
+            stop=stop_after_delay(BUSY_SECONDS),
             wait=wait_random(0.01, 0.1),
             reraise=True,
         ):
             with attempt:
                 if not path.exists() or path.stat().st_size == 0:
-                    with closing(sqlite3.connect(path, timeout=_SQLITE_BUSY_SECONDS)) as connection:
+                    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
                         connection.execute("PRAGMA journal_mode=WAL")
     except (OSError, sqlite3.Error) as error:
         raise CatalogError(f"{path} cannot be created: {explain(error)}: set `home` to a folder you may write to") from error
-    return f"sqlite:///{path}?timeout={_SQLITE_BUSY_SECONDS}"
+    return path
 
 
 @contextmanager
@@ -168,8 +168,6 @@ def catalog_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except SQLAlchemyError as error:
-        raise CatalogError(f"{what}: {explain_catalog_error(error)}") from error
     except (NotInstalledError, ModuleNotFoundError) as error:
         raise CatalogError(f"{what}: {explain_catalog_error(error)}: install lakehouse[hive] or lakehouse[postgresql]") from error
     except RESTError as error:
@@ -179,6 +177,23 @@ def catalog_errors(what: str) -> Iterator[None]:
             raise CatalogError(f"{what}: the catalog cannot be reached: {_address_hint(error)}") from error
         # Catalogs read and write the table's metadata in the object store.
         raise StorageError(f"{what}: {explain(error)}") from error
+    except Exception as error:
+        if not _is_database_error(error):
+            raise
+        raise CatalogError(f"{what}: {explain_catalog_error(error)}") from error
+
+
+def _is_database_error(error: BaseException) -> bool:
+    """Whether an error is SQLite's or SQLAlchemy's, which is looked up where a catalog has imported it already."""
+    sqlalchemy = sys.modules.get("sqlalchemy.exc")
+    return isinstance(error, sqlite3.Error) or (sqlalchemy is not None and isinstance(error, sqlalchemy.SQLAlchemyError))
+
+
+def _is_operational_error(error: BaseException) -> bool:
+    """The same of errors that may pass by themselves."""
+    sqlalchemy = sys.modules.get("sqlalchemy.exc")
+    kinds = (sqlite3.OperationalError, *((sqlalchemy.OperationalError,) if sqlalchemy else ()))
+    return isinstance(error, kinds)
 
 
 def _is_unreachable(error: BaseException) -> bool:
@@ -191,8 +206,8 @@ def _is_unreachable(error: BaseException) -> bool:
 
 def explain_catalog_error(error: BaseException) -> str:
     """What an error of a catalog's client means, in one line."""
-    if isinstance(error, SQLAlchemyError):
-        return _database_hint(str(error.orig if isinstance(error, DBAPIError) and error.orig else error))
+    if _is_database_error(error):
+        return _database_hint(str(getattr(error, "orig", None) or error))
     if isinstance(error, ConnectionError):  # of the metastore's client: those of an object store are others
         return _address_hint(error)
     return explain(error).partition("\n")[0]
@@ -206,7 +221,7 @@ def _address_hint(error: BaseException) -> str:
 def _database_hint(text: str) -> str:
     text = text.strip().splitlines()[0] if text.strip() else "unknown error"
     if "locked" in text:
-        return f"the database stayed locked for {_SQLITE_BUSY_SECONDS} s ({text}): end the program that holds it open for writing"
+        return f"the database stayed locked for {BUSY_SECONDS} s ({text}): end the program that holds it open for writing"
     if "readonly" in text or "read-only" in text:
         return f"the database is read-only ({text}): check the permissions of its file and folder"
     if "unable to open" in text:
@@ -277,9 +292,9 @@ def _create_table(
         catalog.create_namespace(namespace)
     except NamespaceAlreadyExistsError:
         pass
-    except SQLAlchemyError:
+    except Exception as error:
         # Two first loads at once: the loser's insert breaks the primary key.
-        if (namespace,) not in catalog.list_namespaces():
+        if not _is_database_error(error) or (namespace,) not in catalog.list_namespaces():
             raise
     try:
         location = None

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyiceberg.catalog.sql import SqlCatalog
-from sqlalchemy.orm import Session
 
 from lakehouse import derived, load
 from lakehouse.errors import InputError, LakehouseError, QueryError, StorageError
 from lakehouse.inputs import InputFile
 from lakehouse.maintain import clean_up
+from lakehouse.sqlite_catalog import SqliteCatalog
 from lakehouse.storage import Store
 from tests.support import processes
 from tests.support.home import Home
@@ -72,7 +71,7 @@ def test_control_c_at_a_step(home: Home, step: str) -> None:
 @pytest.mark.parametrize("committed", [False, True])
 def test_control_c_while_the_catalog_is_asked(home: Home, committed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     log = home.write("a.log", LOG)
-    real = SqlCatalog.commit_table
+    real = SqliteCatalog.commit_table
 
     def interrupted(*arguments: Any) -> Any:
         if committed:
@@ -80,7 +79,7 @@ def test_control_c_while_the_catalog_is_asked(home: Home, committed: bool, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(SqlCatalog, "commit_table", interrupted)
+        patch.setattr(SqliteCatalog, "commit_table", interrupted)
         home.load(log)
     assert rows(home) == (AFTER if committed else BEFORE)
     check_recovery(home)
@@ -151,18 +150,18 @@ def test_a_power_cut_after_the_commit_loses_nothing(home: Home, monkeypatch: pyt
     """All that the new version refers to was flushed to the disk before the catalog was changed."""
     flushed: set[str] = set()
     flushed_then: set[str] = set()
-    fsync, commit = os.fsync, Session.commit
+    fsync, change = os.fsync, SqliteCatalog._change
 
     def note(descriptor: int) -> None:
         fsync(descriptor)
         flushed.add(os.readlink(f"/proc/self/fd/{descriptor}"))
 
-    def note_all(session: Session) -> None:
+    def note_all(catalog: SqliteCatalog, *statement: str) -> int:
         flushed_then.update(flushed)
-        commit(session)
+        return change(catalog, *statement)
 
     monkeypatch.setattr(os, "fsync", note)
-    monkeypatch.setattr(Session, "commit", note_all)
+    monkeypatch.setattr(SqliteCatalog, "_change", note_all)
     earlier = set(referenced(home))
     home.load(home.write("a.log", lines(20) + b"no record\n"))
     new = set(referenced(home)) - earlier

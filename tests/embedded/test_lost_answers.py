@@ -1,5 +1,6 @@
 """The answer to a commit is lost on the way: committed or not, the rows are there once."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -7,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
-from sqlalchemy.exc import OperationalError
 
 from lakehouse import load_commit
 from lakehouse.errors import CatalogError, CommitUnknownError
 from lakehouse.maintain import clean_up
 from lakehouse.observer import Observer, SilentObserver
+from lakehouse.sqlite_catalog import SqliteCatalog
 from tests.support.home import Home
 from tests.support.postgresql import PostgresqlMissingError, Proxy, running_postgresql
 from tests.support.state import left_over, rows
@@ -37,10 +37,10 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[Commit, Any], Any]], None]]:
     """Sets what becomes of a commit: a function that is given the real one and its arguments."""
-    real = SqlCatalog.commit_table
+    real = SqliteCatalog.commit_table
 
     def set_answer(behave: Callable[[Commit, Any], Any]) -> None:
-        monkeypatch.setattr(SqlCatalog, "commit_table", lambda *arguments: behave(real, arguments))
+        monkeypatch.setattr(SqliteCatalog, "commit_table", lambda *arguments: behave(real, arguments))
 
     yield set_answer
 
@@ -213,21 +213,21 @@ def test_a_commit_that_arrives_after_a_clean_up_gave_the_load_up(home: Home, ans
 def test_a_catalog_that_answers_no_question_either(home: Home, answer: Any, behave: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     log = home.write("a.log", LOG)
     monkeypatch.setattr(load_commit, "LOOK_UP_SECONDS", 0.1)
-    real_load = SqlCatalog.load_table
+    real_load = SqliteCatalog.load_table
 
     def gone(*_: Any) -> Any:
-        raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+        raise sqlite3.OperationalError("disk I/O error")
 
     def vanish(real: Commit, arguments: Any) -> Any:
         try:
             return behave(real, arguments)
         finally:
-            monkeypatch.setattr(SqlCatalog, "load_table", gone)
+            monkeypatch.setattr(SqliteCatalog, "load_table", gone)
 
     answer(once(vanish))
     with pytest.raises(CommitUnknownError, match=r"run the same load again.*nothing will be loaded twice"):
         home.load(log)
-    monkeypatch.setattr(SqlCatalog, "load_table", real_load)
+    monkeypatch.setattr(SqliteCatalog, "load_table", real_load)
     home.load(log)
     check(home, OTHER, LOG)
 
@@ -243,7 +243,7 @@ def test_a_catalog_that_never_commits(home: Home, answer: Any, reparse: bool) ->
     def refuse(real: Commit, arguments: Any) -> Any:
         nonlocal asked
         asked += 1
-        raise OperationalError("UPDATE", {}, Exception("attempt to write a readonly database"))
+        raise sqlite3.OperationalError("attempt to write a readonly database")
 
     answer(refuse)
     with pytest.raises(CatalogError, match=rf"failed {load_commit.LOST_ANSWERS} times.*read-only.*permissions") as caught:

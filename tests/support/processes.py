@@ -13,19 +13,18 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import PyArrowFile
-from sqlalchemy.orm import Session
 
 from lakehouse.errors import LakehouseError
 from lakehouse.observer import SilentObserver
+from lakehouse.sqlite_catalog import SqliteCatalog
 from lakehouse.storage import Store
 from tests.support.home import Home
 from tests.support.stops import EXIT_CODE, PATIENCE, ExitAt
 from tests.support.tiny import TINY
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.support.processes", "duckdb", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow"])
+_context.set_forkserver_preload(["tests.support.processes", "duckdb", "lakehouse.sqlite_catalog", "pyiceberg.io.pyarrow"])
 FAILED = 3
 
 
@@ -77,7 +76,8 @@ def at_each_effect(call: Callable[[], None]) -> None:
         return change
 
     for owner, name in (
-        (Store, "write"), (Store, "delete"), (PyArrowFile, "create"), (SqlCatalog, "_write_metadata"), (Session, "commit"),
+        (Store, "write"), (Store, "delete"), (PyArrowFile, "create"),
+        (SqliteCatalog, "_write_metadata"), (SqliteCatalog, "_change"),
     ):  # fmt: skip
         change = told(getattr(owner, name))
         setattr(owner, name, staticmethod(change) if isinstance(inspect.getattr_static(owner, name), staticmethod) else change)
