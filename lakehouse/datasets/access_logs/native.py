@@ -7,7 +7,7 @@ each distinct one. Everything works without the library, only slower.
 
 import ctypes
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -250,8 +250,9 @@ class _Agents:
 
     def columns(self, numbers: Codes) -> dict[str, tuple[Codes, pa.StringArray]]:
         """Columns of text for rows with these agents, -1 for none."""
-        own = _in_use(numbers, self.count, lambda used: self._texts.take(pa.array(used)))
-        return {"user_agent": own} | {name: distinct.of(numbers) for name, distinct in self._described.items()}
+        used = _used(numbers, self.count)
+        own = _at(_renumbered(used, self.count), numbers), self._texts.take(pa.array(used))
+        return {"user_agent": own} | {name: distinct.of(numbers, used) for name, distinct in self._described.items()}
 
 
 class _Requests:
@@ -285,7 +286,8 @@ class _Requests:
     def columns(self, numbers: Codes) -> tuple[dict[str, tuple[Codes, pa.StringArray]], dict[str, pl.Series]]:
         """Columns for rows with these requests, -1 for none: texts of which there are few, and all others."""
         plain = self._plain.select(pl.all().gather(_positions(numbers)))
-        return {name: distinct.of(numbers) for name, distinct in self._distinct.items()}, {
+        used = _used(numbers, self.count)
+        return {name: distinct.of(numbers, used) for name, distinct in self._distinct.items()}, {
             column.name: column for column in plain
         }
 
@@ -328,10 +330,20 @@ class _Distinct:
         codes = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(texts))
         self._codes = np.concatenate([self._codes[:-1], codes, self._codes[-1:]])
 
-    def of(self, numbers: Codes) -> tuple[Codes, pa.StringArray]:
-        """The column of rows with these numbers, -1 for none: which of the texts, and those."""
+    def of(self, numbers: Codes, used: Positions) -> tuple[Codes, pa.StringArray]:
+        """The column of rows with these numbers, -1 for none: which of the texts, and those.
+
+        Args:
+            numbers: by row.
+            used: those of them that there are.
+        """
         texts = list(self._numbers)[1:]
-        return _in_use(_at(self._codes, numbers), len(texts), lambda used: pa.array([texts[code] for code in used], pa.string()))
+        codes = self._codes[used]
+        used_texts = _used(codes, len(texts))
+        # Looked up by number first, and by row only once.
+        of_number = np.full(len(self._codes), -1, np.int32)
+        of_number[used] = _at(_renumbered(used_texts, len(texts)), codes)
+        return _at(of_number, numbers), pa.array([texts[code] for code in used_texts], pa.string())
 
 
 def _at(values: npt.NDArray[_Value], numbers: Codes) -> npt.NDArray[_Value]:
@@ -339,11 +351,16 @@ def _at(values: npt.NDArray[_Value], numbers: Codes) -> npt.NDArray[_Value]:
     return values.take(numbers, mode="wrap")
 
 
-def _in_use(codes: Codes, count: int, take: Callable[[Positions], pa.StringArray]) -> tuple[Codes, pa.StringArray]:
-    """Numbers of texts (-1 for none) as numbers of those that are in use, and these texts in their order."""
-    is_used = np.bincount(codes + 1, minlength=count + 1)[1:] > 0
-    renumbered = np.append(np.cumsum(is_used, dtype=np.int32) - np.int32(1), np.int32(-1))
-    return _at(renumbered, codes), take(np.flatnonzero(is_used))
+def _used(codes: Codes, count: int) -> Positions:
+    """Which numbers below `count` there are among these, in their order; -1 is none."""
+    return np.flatnonzero(np.bincount(codes + 1, minlength=count + 1)[1:])
+
+
+def _renumbered(used: Positions, count: int) -> Codes:
+    """For each number below `count` its place among those in use, and -1 at the end, for none."""
+    places = np.full(count + 1, -1, np.int32)
+    places[used] = np.arange(len(used), dtype=np.int32)
+    return places
 
 
 def _positions(codes: Codes) -> pl.Series:
