@@ -70,10 +70,6 @@ LATENCY_HOURLY = Rollup(
     portable=True,
 )  # fmt: skip
 
-# Trino divides integers, DuckDB divides floating numbers: with the remainder taken off first, both are exact. The cast is
-# for DuckDB, of whose remainders those of integers take less time.
-_UPPER_BITS = f"CAST((visitor - visitor % {REGISTERS}) / {REGISTERS} AS bigint)"
-
 VISITORS_HOURLY = Rollup(
     "access_logs_visitors_hourly",
     "Sketch of the distinct visitors by hour, robots left out: a row for each register that is not empty.",
@@ -82,21 +78,30 @@ VISITORS_HOURLY = Rollup(
         Column("register", "int", "Register of the sketch, 0 to 2047."),
         Column("rank", "int", "Highest position of the first one bit among the visitors of this register, 1 to 33."),
     ),
+    # Of a register, the highest position is that of the lowest number: so only that one's logarithm is needed. Trino divides
+    # integers, DuckDB divides floating numbers: with the register taken off first, both are exact.
     f"""
+    WITH registers AS (
+        SELECT
+            date,
+            site,
+            date_trunc('hour', ts) AS hour,
+            CAST(visitor % {REGISTERS} AS integer) AS register,
+            min(visitor % {REGISTERS * 2**32}) AS lowest
+        FROM access_logs
+        WHERE visitor IS NOT NULL AND NOT coalesce(is_bot, false)
+        GROUP BY 1, 2, 3, 4
+    )
     SELECT
         date,
         site,
-        date_trunc('hour', ts) AS hour,
-        CAST(visitor % {REGISTERS} AS integer) AS register,
-        CAST(max(
-            CASE
-                WHEN {_UPPER_BITS} % 4294967296 = 0 THEN 33
-                ELSE 32 - CAST(floor(log2({_UPPER_BITS} % 4294967296)) AS integer)
-            END
-        ) AS integer) AS rank
-    FROM access_logs
-    WHERE visitor IS NOT NULL AND NOT coalesce(is_bot, false)
-    GROUP BY 1, 2, 3, 4
+        hour,
+        register,
+        CASE
+            WHEN lowest = register THEN 33
+            ELSE 32 - CAST(floor(log2((lowest - register) / {REGISTERS})) AS integer)
+        END AS rank
+    FROM registers
     """,
     portable=True,
 )  # fmt: skip
