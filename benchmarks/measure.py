@@ -49,6 +49,11 @@ class Usage:
         return self.peak / 1e6
 
 
+def _as_installed(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment but for what forbids Python to keep compiled modules, which an installed package has."""
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run_measured(
     command: Sequence[str | Path], environment: Mapping[str, str] | None = None, *, one_thread: bool = False
 ) -> Usage:
@@ -68,7 +73,7 @@ def run_measured(
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             subprocess.run(
                 [sys.executable, "-I", "-S", _LAUNCHER, str(result), cpu, *map(str, command)],
-                env={**os.environ, **(ONE_THREAD if one_thread else {}), **(environment or {})},
+                env={**_as_installed(os.environ), **(ONE_THREAD if one_thread else {}), **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=(result,),
