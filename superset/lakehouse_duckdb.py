@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +33,7 @@ from sqlalchemy.pool import NullPool
 from statements import check
 
 FORMAT_VERSION = 1
+PUBLISHED = ("current.json", "views.json")
 MEMORY_LIMIT = "2GB"
 """Of all queries of a process together."""
 STATEMENT_SECONDS = 60.0
@@ -42,21 +44,20 @@ CATALOGS = re.compile(r"information_schema|pg_catalog|duckdb_|sqlite_master|\b(s
 
 
 class Lakehouse:
-    """What the tables' folder says of its tables and views at this moment.
+    """What the tables' folder says of its tables and views at some moment.
 
     Args:
-        connection: reads the files.
-        folder: of the tables, with `_lakehouse` in it; without, there are no tables.
+        published: path and text of its files.
 
     Raises:
-        duckdb.Error: the files cannot be read, or are of a newer lakehouse.
+        duckdb.Error: the files are of a newer lakehouse.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: str):
+    def __init__(self, published: list[tuple[str, str]]):
         self._relations: dict[str, tuple[str, list[str]]] = {}
-        for table in _published(connection, folder, "current.json"):
+        for table in _contents(published, "current.json"):
             self._relations[table["table"]] = (f"SELECT * FROM iceberg_scan({_quoted(table['metadata'])})", [])
-        for dataset in _published(connection, folder, "views.json"):
+        for dataset in _contents(published, "views.json"):
             for view in dataset["views"]:
                 if all(name in self._relations for name in view["needs"]):
                     self._relations[view["name"]] = (view["sql"], view["needs"])
@@ -77,48 +78,94 @@ class Lakehouse:
         return wanted
 
 
-def _published(connection: duckdb.DuckDBPyConnection, folder: str, name: str) -> list[dict[str, Any]]:
-    """What all files of this name tell."""
-    paths = [
-        path
-        for (path,) in connection.execute("SELECT file FROM glob(?) ORDER BY 1", [f"{folder}/_lakehouse/*/{name}"]).fetchall()
-    ]
+def _published(connection: duckdb.DuckDBPyConnection, folder: str) -> list[tuple[str, str]]:
+    """Path and text of all files that tell what is in a folder with `_lakehouse` in it; without, there are none."""
+    named = f"SELECT file FROM glob(?) WHERE parse_filename(file) IN ({', '.join(map(_quoted, PUBLISHED))})"
+    paths = [path for (path,) in connection.execute(named, [f"{folder}/_lakehouse/*/*.json"]).fetchall()]
     if not paths:
         return []
-    contents = []
-    for path, text in connection.execute("SELECT filename, content FROM read_text(?) ORDER BY 1", [paths]).fetchall():
-        content: dict[str, Any] = json.loads(text)
-        if content["version"] > FORMAT_VERSION:
-            raise duckdb.IOException(f"{path} is of a newer lakehouse than these dashboards: update them")
-        contents.append(content)
-    return contents
+    return connection.execute("SELECT filename, content FROM read_text(?) ORDER BY 1", [paths]).fetchall()
+
+
+def _contents(published: list[tuple[str, str]], name: str) -> Iterator[dict[str, Any]]:
+    """What all files of this name tell."""
+    for path, text in published:
+        if path.endswith(f"/{name}"):
+            content: dict[str, Any] = json.loads(text)
+            if content["version"] > FORMAT_VERSION:
+                raise duckdb.IOException(f"{path} is of a newer lakehouse than these dashboards: update them")
+            yield content
 
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@dataclass(frozen=True)
+class Session:
+    """A connection to DuckDB.
+
+    Args:
+        database: of which it is one.
+        connection: with views of its own.
+        published: what the tables' folder said when it was made.
+        lakehouse: the same, understood.
+        made: names of the views that it has.
+    """
+
+    database: duckdb.DuckDBPyConnection
+    connection: duckdb.DuckDBPyConnection
+    published: list[tuple[str, str]]
+    lakehouse: Lakehouse
+    made: set[str] = field(default_factory=set)
+
+
 class Databases:
-    """One database for each folder and process: to load DuckDB's extensions takes 0.2 s of CPU, more than most tiles do."""
+    """One database for each folder and process: to load DuckDB's extensions takes 0.2 s of CPU, more than most tiles do.
+
+    Sessions are used again until the folder tells of something else: to make the views of a tile costs as much as to ask them.
+    """
 
     def __init__(self) -> None:
         self._made: dict[str, duckdb.DuckDBPyConnection] = {}
+        self._idle: dict[str, list[Session]] = {}
         self._lock = Lock()
 
-    def connect(self, folder: str) -> duckdb.DuckDBPyConnection:
-        """A connection that can open files in one folder, or below one address of S3, and whose configuration is locked.
+    def open(self, folder: str) -> Session:
+        """A session that can open files in one folder, or below one address of S3, and whose configuration is locked.
+
+        It reads the versions that are current now.
 
         Raises:
-            duckdb.Error: credentials cannot be had.
+            duckdb.Error: credentials cannot be had, or what the folder tells cannot be read.
         """
+        database, connection = self._connect(folder)
+        published = _published(connection, folder)
+        with self._lock:
+            current = [session for session in self._idle[folder] if session.published == published]
+            found = current.pop() if current else None
+            self._idle[folder] = current
+        if found is None:
+            return Session(database, connection, published, Lakehouse(published))
+        connection.close()
+        return found
+
+    def give_back(self, folder: str, session: Session) -> None:
+        """Keep a session for whoever comes next."""
+        with self._lock:
+            if session.database is self._made[folder]:
+                self._idle[folder].append(session)
+
+    def _connect(self, folder: str) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]:
         secret = _secret() if folder.startswith("s3://") else None
         with self._lock:
             database = self._made.get(folder)
             if database is None or not _works(database):
                 database = self._made[folder] = _database(folder)
+                self._idle[folder] = []
             if secret:
                 database.execute(*secret)
-            return database.cursor()
+            return database, database.cursor()
 
 
 def _works(database: duckdb.DuckDBPyConnection) -> bool:
@@ -214,7 +261,7 @@ class ReadingCursor(CursorWrapper):
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, wrapper: "ReadingConnection"):
         super().__init__(connection, wrapper)
-        self._raw, self._lakehouse, self._made = connection, wrapper.lakehouse, wrapper.made
+        self._raw, self._lakehouse, self._made = connection, wrapper.session.lakehouse, wrapper.session.made
 
     def execute(self, statement: str, parameters: Any = None, context: Any = None) -> None:
         check(self._raw, statement, OWN_FUNCTIONS)
@@ -257,12 +304,16 @@ class ReadingConnection(ConnectionWrapper):
     """A connection whose cursors read the versions that were current when it was opened."""
 
     def __init__(self, folder: str):
-        self._raw = DATABASES.connect(folder)
-        self.lakehouse, self.made = Lakehouse(self._raw, folder), set[str]()
-        super().__init__(self._raw)
+        self._folder, self.session = folder, DATABASES.open(folder)
+        super().__init__(self.session.connection)
 
     def cursor(self) -> ReadingCursor:
-        return ReadingCursor(self._raw, self)
+        return ReadingCursor(self.session.connection, self)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            DATABASES.give_back(self._folder, self.session)
 
 
 @cache

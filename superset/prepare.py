@@ -126,7 +126,7 @@ def _answerable(contents: dict[str, Any], engine: str, mutator: Any) -> dict[str
                 _wait_for(content, mutator)
                 continue
             with _connected(content, mutator) as connection:
-                has_tables = bool(connection.connection.lakehouse)
+                has_tables = bool(connection.connection.session.lakehouse)
             if not has_tables:
                 print(f"{os.environ['DASHBOARDS_TABLES']} has no tables of a lakehouse: the dashboards are left out")
                 return {path: content for path, content in contents.items() if path.startswith(("databases/", "metadata."))}

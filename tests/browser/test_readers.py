@@ -32,7 +32,7 @@ def held(text: str) -> str:
     return text
 
 connection = LakehouseDialect().connect()
-connection._raw.create_function("held", held)
+connection.session.connection.create_function("held", held)
 lakehouse_duckdb.OWN_FUNCTIONS |= {"held"}
 for _ in range(2):
     cursor = connection.cursor()
@@ -57,6 +57,25 @@ new = LakehouseDialect().connect()
 print(count(new), count(old), flush=True)
 old.close()
 print(count(new), flush=True)
+"""
+
+ONE_AFTER_THE_OTHER = """
+import sys
+from lakehouse_duckdb import LakehouseDialect
+
+def ask():
+    connection = LakehouseDialect().connect()
+    cursor = connection.cursor()
+    cursor.execute(sys.argv[1])
+    answer = cursor.fetchall()[0][0]
+    connection.close()
+    return answer, connection.session
+
+(old, session), (again, same) = ask(), ask()
+print(old, again, same is session, flush=True)
+sys.stdin.readline()
+new, other = ask()
+print(new, other is session, flush=True)
 """
 
 BROKEN_DATABASE = """
@@ -138,6 +157,15 @@ def test_each_connection_sees_the_version_of_its_moment(tmp_path: Path) -> None:
         home.load(home.write("new.log", lines(7, text="new")))
         assert ask(process, "go on") == "12 5"
         assert ask(process) == "12"
+
+
+def test_views_are_made_again_after_a_load_only(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.load(home.write("old.log", lines(5, text="old")))
+    with program(home, ONE_AFTER_THE_OTHER, "SELECT count(*) FROM tiny") as process:
+        assert ask(process) == "5 5 True"
+        home.load(home.write("new.log", lines(7, text="new")))
+        assert ask(process, "go on") == "12 False"
 
 
 def test_a_database_that_refuses_everything_is_made_anew(tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ for line in sys.stdin:
 
 LOGGED = """
 from lakehouse_duckdb import DATABASES
-database = DATABASES.connect("s3://bucket/logs")
+_, database = DATABASES._connect("s3://bucket/logs")
 database.execute("FROM enable_logging('QueryLog')")
-DATABASES.connect("s3://bucket/logs")
+DATABASES._connect("s3://bucket/logs")
 print(database.execute("SELECT message FROM duckdb_logs()").fetchall())
 """
 
