@@ -23,7 +23,9 @@ import lakehouse_duckdb  # noqa: F401 registers the dialect
 from logins import logins
 from readiness import readiness
 from sqlalchemy.engine.url import URL, make_url
+from superset.config import THEME_DARK, THEME_DEFAULT
 from superset.utils.log import DBEventLogger
+from theme import calm
 
 STATE = Path(os.environ["DASHBOARDS_STATE"])
 TLS = os.environ.get("DASHBOARDS_TLS") == "true"
@@ -133,6 +135,7 @@ SQLLAB_TIMEOUT = 60
 ROW_LIMIT = 10_000
 SQL_MAX_ROW = 100_000
 APP_NAME = "Lakehouse"
+THEME_DEFAULT, THEME_DARK = calm(THEME_DEFAULT), calm(THEME_DARK)
 
 
 def DB_SQLA_URI_VALIDATOR(uri: URL) -> None:

@@ -127,7 +127,8 @@ def behave_like_a_person(page: Page) -> None:
 
 
 def _wait_until_seen(page: Page, charts: int) -> None:
-    page.wait_for_function(ALL_SEEN_PAINTED, arg=charts)
+    # To look at every frame would make the page draw one each time.
+    page.wait_for_function(ALL_SEEN_PAINTED, arg=charts, polling=50)
 
 
 def look_at_each(page: Page, charts: int) -> dict[int, float]:

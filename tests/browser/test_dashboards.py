@@ -76,6 +76,19 @@ def test_a_person_sees_every_chart(dashboards: Dashboards, tmp_path: Path, slug:
         assert problems(page) == []
 
 
+def test_nothing_is_drawn_all_the_time_while_charts_are_awaited(page: Page, dashboards: Dashboards) -> None:
+    questions = "**/api/v1/chart/data*"
+    page.route(questions, lambda _: None)
+    page.goto(f"{dashboards.address}/superset/dashboard/web-traffic/")
+    signs = page.locator("[data-test=dashboard-component-chart-holder] [data-test=loading-indicator]")
+    expect(signs.locator("img[src^='data:image/svg+xml']")).to_have_count(CHARTS["web-traffic"], timeout=DRAWN)
+    expect(signs).to_have_count(CHARTS["web-traffic"])
+    themes = page.evaluate("JSON.parse(document.getElementById('app').dataset.bootstrap).common.theme")
+    assert [themes[name]["echartsOptionsOverrides"] for name in ("default", "dark")] == [{"animation": False}] * 2
+    assert themes["default"]["token"]["colorLink"], "the rest is Superset's"
+    page.unroute(questions)
+
+
 def test_what_people_do_is_written_down(page: Page, dashboards: Dashboards) -> None:
     open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
     with closing(sqlite3.connect(dashboards.state / "superset.db")) as database:
