@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import lakehouse_duckdb  # noqa: F401 registers the dialect
+from kept import kept
 from logins import logins
 from readiness import readiness
 from sqlalchemy.engine.url import URL, make_url
@@ -104,7 +105,7 @@ class Events(DBEventLogger):
 
 
 EVENT_LOGGER = Events()
-BLUEPRINTS = [readiness, logins]
+BLUEPRINTS = [readiness, logins, kept]
 PREVENT_UNSAFE_DB_CONNECTIONS = True
 WTF_CSRF_ENABLED = True
 SESSION_COOKIE_HTTPONLY = True

@@ -89,6 +89,15 @@ def test_nothing_is_drawn_all_the_time_while_charts_are_awaited(page: Page, dash
     page.unroute(questions)
 
 
+def test_what_columns_are_called_is_not_asked_before_each_dashboard(page: Page, dashboards: Dashboards) -> None:
+    sizes = """performance.getEntriesByType("resource").filter(entry => entry.name.includes("/drill_info/"))
+        .map(entry => entry.transferSize)"""
+    for _ in range(2):
+        open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+        page.wait_for_function(f"{sizes}.length > 0")
+    assert not any(page.evaluate(sizes))
+
+
 def test_what_people_do_is_written_down(page: Page, dashboards: Dashboards) -> None:
     open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
     with closing(sqlite3.connect(dashboards.state / "superset.db")) as database:
