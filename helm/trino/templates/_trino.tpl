@@ -174,7 +174,7 @@ spec:
       readinessProbe:
         exec:
           command: *ask
-        periodSeconds: 5
+        periodSeconds: 10
         timeoutSeconds: 5
       livenessProbe:
         exec:
