@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from tests.cluster.node.configuration import API_PORT
@@ -14,27 +15,48 @@ from tests.cluster.node.policies import ruleset
 
 PERIOD_SECONDS = 0.5
 _TIMEOUT_SECONDS = 10
+_WATCH_SECONDS = 300
 _LISTS = ("/apis/networking.k8s.io/v1/networkpolicies", "/api/v1/pods", "/api/v1/namespaces")
 
 
 def main() -> None:
-    """Ask the API server again and again, and replace the rules when they change; the rules stay while it does not answer."""
+    """Replace the rules when what they follow from changes; the rules stay while the API server does not answer."""
     context = _login(places().state / "certificates")
+    changed = Event()
+    for path in _LISTS:
+        Thread(target=_watch, args=(context, path, changed), daemon=True).start()
     current = ""
-    while True:
+    while changed.wait():
+        changed.clear()
         connection = http.client.HTTPSConnection("127.0.0.1", API_PORT, context=context, timeout=_TIMEOUT_SECONDS)
         try:
-            while True:
-                wanted = ruleset(*(_list(connection, path) for path in _LISTS))
-                if wanted != current:
-                    subprocess.run(["nft", "--file", "-"], input=wanted, text=True, check=True)
-                    current = wanted
-                time.sleep(PERIOD_SECONDS)
+            wanted = ruleset(*(_list(connection, path) for path in _LISTS))
+            if wanted != current:
+                subprocess.run(["nft", "--file", "-"], input=wanted, text=True, check=True)
+                current = wanted
         except (OSError, http.client.HTTPException) as error:
             print(f"the API server does not answer: {error}", flush=True)
-            time.sleep(PERIOD_SECONDS)
+            changed.set()
         finally:
             connection.close()
+        time.sleep(PERIOD_SECONDS)
+
+
+def _watch(context: ssl.SSLContext, path: str, changed: Event) -> None:
+    """Tell of each change in a list, and of all of it whenever the API server is asked anew."""
+    while True:
+        connection = http.client.HTTPSConnection("127.0.0.1", API_PORT, context=context, timeout=2 * _WATCH_SECONDS)
+        try:
+            connection.request("GET", f"{path}?watch=true&timeoutSeconds={_WATCH_SECONDS}")
+            answer = connection.getresponse()
+            changed.set()
+            while answer.readline():
+                changed.set()
+        except (OSError, http.client.HTTPException) as error:
+            print(f"{path}: {error}", flush=True)
+        finally:
+            connection.close()
+        time.sleep(PERIOD_SECONDS)
 
 
 def _login(certificates: Path) -> ssl.SSLContext:
