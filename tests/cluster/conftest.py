@@ -53,6 +53,7 @@ def release(cluster: Cluster, package: Path) -> Iterator[Release]:
     # Before any value is given; TableTests do it again, when the day is there already and is not loaded a second time.
     cluster.helm("test", installed.name, "--namespace", installed.namespace)
     yield installed
+    installed.close()
     if given_cluster():  # any other one ends with all that is in it
         remove(installed)
 
@@ -65,6 +66,7 @@ def make_namespace(cluster: Cluster, name: str) -> None:
 
 def remove(release: Release) -> None:
     """Uninstall a release, if it is there, and delete its namespace with all that is left."""
+    release.close()
     release.cluster.helm("uninstall", release.name, "--namespace", release.namespace, "--ignore-not-found", "--wait")
     release.cluster.kubectl("delete", "namespace", release.namespace, "--ignore-not-found")
 

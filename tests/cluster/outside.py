@@ -117,18 +117,18 @@ def query_engine(release: Release, user: str, place: str, folder: Path) -> Itera
 
 
 @contextmanager
-def trino_connection(release: Release, user: str, folder: Path, ask_as: str = "") -> Iterator[Connection]:
+def trino_connection(release: Release, user: str, ask_as: str = "") -> Iterator[Connection]:
     """A connection of Trino's client, logged in as one user and, maybe, asking in the name of another."""
-    with _trusted(release, folder) as (port, authority):
-        connection = Connection(
-            host=f"https://localhost:{port}",
+    way = release.way_to_trino()
+    with _no_other_authority():
+        yield Connection(
+            host=f"https://localhost:{way.port}",
             user=ask_as or user,
-            auth=BasicAuthentication(user, release.secret("trino-users", user)),
-            verify=str(authority),
+            auth=BasicAuthentication(user, way.passwords[user]),
+            verify=str(way.authority),
             catalog="iceberg",
             schema="lakehouse",
         )
-        yield connection
 
 
 @contextmanager
@@ -163,8 +163,14 @@ def _trusted(release: Release, folder: Path) -> Iterator[tuple[int, Path]]:
     """A port that leads to Trino's TLS, and the file to check its certificate with."""
     authority = folder / "ca.crt"
     authority.write_text(release.secret("trino-tls", "ca.crt"), encoding="utf-8")
-    with release.port_forward(f"svc/{release.name}-trino", 8443) as port, pytest.MonkeyPatch.context() as environment:
-        # Where it is set, it overrides what the connection says.
+    with release.port_forward(f"svc/{release.name}-trino", 8443) as port, _no_other_authority():
+        yield port, authority
+
+
+@contextmanager
+def _no_other_authority() -> Iterator[None]:
+    """Without the variables that, where they are set, override what a connection says."""
+    with pytest.MonkeyPatch.context() as environment:
         environment.delenv("REQUESTS_CA_BUNDLE", raising=False)
         environment.delenv("CURL_CA_BUNDLE", raising=False)
-        yield port, authority
+        yield

@@ -118,11 +118,11 @@ def test_sample_data_is_there_and_loaded_once(release: Release) -> None:
 
 
 @pytest.fixture
-def ask(release: Release, tmp_path: Path) -> Callable[[str, str, str], list[Any]]:
+def ask(release: Release) -> Callable[[str, str, str], list[Any]]:
     """Asks Trino as a user in the name of somebody."""
 
     def ask(user: str, name: str, sql: str) -> list[Any]:
-        with trino_connection(release, user, tmp_path, name) as connection:
+        with trino_connection(release, user, name) as connection:
             found: list[Any] = connection.cursor().execute(sql).fetchall()
             return found
 

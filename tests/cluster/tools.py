@@ -6,14 +6,15 @@ import re
 import subprocess
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import Any
 
 import trino.exceptions
-from requests import RequestException, Session
+from requests import ReadTimeout, RequestException, Session
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 from trino.auth import BasicAuthentication
 from trino.dbapi import connect
@@ -122,8 +123,34 @@ class _Forward:
             self._keeper.join(0.1)
 
 
+@dataclass(frozen=True)
+class TrinoWay:
+    """A way to Trino from outside, which stays open from query to query.
+
+    Args:
+        port: of the loopback interface, that leads to Trino's TLS.
+        authority: the file to check its certificate with.
+        passwords: of its users.
+    """
+
+    port: int
+    authority: Path
+    passwords: dict[str, str]
+
+    def leads(self) -> bool:
+        """Whether Trino answers at its end; it leads to one pod, not to whatever takes its place."""
+        with Session() as session:
+            session.trust_env = False
+            try:
+                return session.get(f"https://localhost:{self.port}/v1/info", verify=str(self.authority), timeout=10).ok
+            except ReadTimeout:
+                return True  # it is busy, not gone
+            except RequestException:
+                return False
+
+
 class Release:
-    """An installed lakehouse.
+    """An installed lakehouse; whoever asks its Trino closes it in the end.
 
     Args:
         cluster: where it is.
@@ -135,6 +162,8 @@ class Release:
         self.cluster = cluster
         self.name = name
         self.namespace = namespace
+        self._way: TrinoWay | None = None
+        self._opened = ExitStack()
 
     def kubectl(self, *arguments: str, text: str | None = None, timeout: float = PATIENCE) -> str:
         """kubectl in the release's namespace."""
@@ -148,23 +177,44 @@ class Release:
 
     def secret(self, name: str, key: str) -> str:
         """A value out of one of the release's Secrets; `name` without the release's."""
+        return self.secrets(name)[key]
+
+    def secrets(self, name: str) -> dict[str, str]:
+        """All values of one of the release's Secrets; `name` without the release's."""
         found = json.loads(self.kubectl("get", "secret", f"{self.name}-{name}", "--output", "json"))
-        return b64decode(found["data"][key]).decode()
+        return {key: b64decode(value).decode() for key, value in found["data"].items()}
 
     def trino(self, sql: str, *, user: str = "admin", catalog: str = "iceberg", schema: str = "lakehouse") -> list[list[Any]]:
         """Rows of a query, asked from outside over TLS; raises CommandFailedError with Trino's complaint."""
-        with self.port_forward(f"svc/{self.name}-trino", 8443) as port, TemporaryDirectory() as folder, Session() as session:
-            session.verify = f"{folder}/ca.crt"
-            Path(session.verify).write_text(self._in_coordinator("cat", "/etc/trino/tls/ca.crt"), encoding="utf-8")
+        way = self.way_to_trino()
+        with Session() as session:
+            session.verify = str(way.authority)
             # What REQUESTS_CA_BUNDLE names would be taken instead.
             session.trust_env = False
-            login = {"user": user, "auth": BasicAuthentication(user, self.secret("trino-users", user))}
-            place = {"host": "localhost", "port": port, "http_scheme": "https", "catalog": catalog, "schema": schema}
+            login = {"user": user, "auth": BasicAuthentication(user, way.passwords[user])}
+            place = {"host": "localhost", "port": way.port, "http_scheme": "https", "catalog": catalog, "schema": schema}
             try:
                 with connect(**place, **login, http_session=session) as connection:  # type: ignore[no-untyped-call]
                     return list(connection.cursor().execute(sql).fetchall())
             except (trino.exceptions.Error, RequestException) as error:
                 raise CommandFailedError(f"{sql[:500]}\n{error}") from error
+
+    def way_to_trino(self) -> "TrinoWay":
+        """The way to Trino that the last query took, or another one where that leads to a pod that is gone."""
+        if self._way is None or not self._way.leads():
+            self.close()
+            with ExitStack() as opened:
+                port = opened.enter_context(self.port_forward(f"svc/{self.name}-trino", 8443))
+                authority = Path(opened.enter_context(TemporaryDirectory())) / "ca.crt"
+                authority.write_text(self._in_coordinator("cat", "/etc/trino/tls/ca.crt"), encoding="utf-8")
+                self._way = TrinoWay(port, authority, self.secrets("trino-users"))
+                self._opened = opened.pop_all()
+        return self._way
+
+    def close(self) -> None:
+        """Close the way to Trino, if there is one."""
+        self._way = None
+        self._opened.close()
 
     def trino_inside(self, sql: str) -> list[list[Any]]:
         """The same for the admin, asked by the Trino CLI inside the cluster."""
