@@ -28,9 +28,9 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def node_folder() -> Iterator[Path]:
-    """An empty folder for nodes of a test's own; pytest's are named after the test, which makes paths too long for sockets."""
+    """An empty folder for nodes of a module's own; pytest's are named after the test, which makes paths too long for sockets."""
     with tempfile.TemporaryDirectory(prefix="node-", dir="/tmp") as folder:
         yield Path(folder)
 

@@ -27,9 +27,9 @@ spec:
 NodeMaker = Callable[[], Node]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def new_node(node_folder: Path) -> Iterator[NodeMaker]:
-    """Makes nodes in folders of their own, which end with the test."""
+    """Makes nodes in folders of their own, which end with the tests of this module."""
     if why := another_cluster():
         pytest.skip(why)
     with ExitStack() as ends:
@@ -49,8 +49,14 @@ def new_node(node_folder: Path) -> Iterator[NodeMaker]:
         yield make
 
 
-def test_one_node_ends_and_the_other_does_not_notice(new_node: NodeMaker) -> None:
-    staying, ending = new_node(), new_node()
+@pytest.fixture(scope="module")
+def staying(new_node: NodeMaker) -> Node:
+    """A node that none of the tests ends."""
+    return new_node()
+
+
+def test_one_node_ends_and_the_other_does_not_notice(staying: Node, new_node: NodeMaker) -> None:
+    ending = new_node()
     state = ("-o", "jsonpath={.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}")
     before = staying.output("kubectl", "get", "pod", "sleeper", *state)
     pod_processes = processes(staying)
@@ -64,15 +70,14 @@ def test_one_node_ends_and_the_other_does_not_notice(new_node: NodeMaker) -> Non
     assert staying.output("kubectl", "exec", "sleeper", "--", "/bin/busybox", "echo", "alive") == "alive\n"
 
 
-def test_an_image_that_was_thrown_away_is_known_again(new_node: NodeMaker) -> None:
-    node = new_node()
+def test_an_image_that_was_thrown_away_is_known_again(staying: Node) -> None:
     client = ("ctr", "-a", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images")
     shell = "node.local/shell:1"
-    node.output(*client, "remove", shell)
-    assert shell not in node.output(*client, "list", "--quiet").split()
-    [archive] = [path for path in node.places.images.glob("shell-*.tar") if shell in image_names(path)]
-    node.load_image(archive)
-    assert shell in node.output(*client, "list", "--quiet").split()
+    staying.output(*client, "remove", shell)
+    assert shell not in staying.output(*client, "list", "--quiet").split()
+    [archive] = [path for path in staying.places.images.glob("shell-*.tar") if shell in image_names(path)]
+    staying.load_image(archive)
+    assert shell in staying.output(*client, "list", "--quiet").split()
 
 
 def test_down_leaves_nothing_behind(new_node: NodeMaker) -> None:
