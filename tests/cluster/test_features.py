@@ -37,14 +37,14 @@ def taken() -> set[str]:
 def test_the_api_server_takes_it(cluster: Cluster, namespace: str, taken: set[str], file: Path) -> None:
     rendered = cluster.helm("template", "lakehouse", str(CHARTS / "lakehouse"), "--namespace", namespace, "--values", str(file))
     # cert-manager, which knows this kind, is not in the cluster of the tests.
-    known = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] != "Certificate"]
+    known = [item for item in yaml.load_all(rendered, yaml.CSafeLoader) if item and item["kind"] != "Certificate"]
     new = {text: item for item in known if (text := json.dumps(item, sort_keys=True)) not in taken}
     there = [item for item in new.values() if (item["kind"], item["metadata"]["name"]) == ("ServiceAccount", ACCOUNT)]
     said = ""
     # For each object that it applies, kubectl asks first whether it is there.
     for verb, items in (("create", [item for item in new.values() if item not in there]), ("apply", there)):
         options = ("--dry-run=server", "--validate=strict", "--namespace", namespace, "--filename=-")
-        said += cluster.kubectl(verb, *options, text=yaml.safe_dump_all(items)) if items else ""
+        said += cluster.kubectl(verb, *options, text=yaml.dump_all(items, Dumper=yaml.CSafeDumper)) if items else ""
     assert len(said.splitlines()) == len(new)
     taken.update(new)
 
