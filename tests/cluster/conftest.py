@@ -87,6 +87,7 @@ QUICK = [{"name": "JDK_JAVA_OPTIONS", "value": "-XX:TieredStopAtLevel=1"}]
 
 VALUES: dict[str, Any] = {
     "loader": {"sources": SOURCES},
+    "metastore": {"extraEnv": QUICK},
     "superset": {"auth": {"users": [{"name": "roxane", "role": "viewer", "sites": [SITE]}, {"name": "otto", "role": "analyst"}]}},
     "trino": {
         "extraEnv": QUICK,
