@@ -2,9 +2,9 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,21 +41,54 @@ def package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packaged(cluster, tmp_path_factory.mktemp("package"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what needs no lakehouse first: one is installed meanwhile."""
+    items.sort(key=_needs_release)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begin(request: pytest.FixtureRequest) -> None:
+    """Begin to install a lakehouse before the first test, if any of them needs it."""
+    if any(map(_needs_release, request.session.items)):
+        request.getfixturevalue("begun")
+
+
+def _needs_release(item: pytest.Item) -> bool:
+    return "begun" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
-def release(cluster: Cluster, package: Path) -> Iterator[Release]:
-    """A lakehouse installed with no values, in a namespace that enforces Pod Security "restricted"."""
+def begun(cluster: Cluster, package: Path) -> Iterator[Release]:
+    """A lakehouse that is being installed with no values, in a namespace that enforces Pod Security "restricted"."""
     make_namespace(cluster, "lakehouse")
     installed = Release(cluster, "lakehouse", "lakehouse")
-    start = time.monotonic()
     cluster.helm("install", installed.name, str(package), "--namespace", installed.namespace)
-    until(lambda: all_ready(installed), "all pods ready")
-    print(f"\ninstalled and ready after {time.monotonic() - start:.0f} s")
-    # Before any value is given; TableTests do it again, when the day is there already and is not loaded a second time.
-    cluster.helm("test", installed.name, "--namespace", installed.namespace)
     yield installed
     installed.close()
     if given_cluster():  # any other one ends with all that is in it
         remove(installed)
+
+
+@pytest.fixture(scope="session")
+def release(begun: Release) -> Release:
+    """A lakehouse that was installed with no values."""
+    until(lambda: all_ready(begun), "all pods ready")
+    print(f"\ninstalled and ready after {_seconds_until_ready(begun):.0f} s")
+    # Before any value is given; TableTests do it again, when the day is there already and is not loaded a second time.
+    begun.cluster.helm("test", begun.name, "--namespace", begun.namespace)
+    return begun
+
+
+def _seconds_until_ready(release: Release) -> float:
+    """How long after its namespace was made the last of the pods that run became ready; whoever waits for that may come later."""
+    namespace = json.loads(release.cluster.kubectl("get", "namespace", release.namespace, "--output", "json"))
+    changes = [
+        datetime.fromisoformat(condition["lastTransitionTime"])
+        for pod in release.objects("pods", f"app.kubernetes.io/instance={release.name}")
+        for condition in pod["status"]["conditions"]
+        if (condition["type"], condition["status"]) == ("Ready", "True")
+    ]
+    return (max(changes) - datetime.fromisoformat(namespace["metadata"]["creationTimestamp"])).total_seconds()
 
 
 def make_namespace(cluster: Cluster, name: str) -> None:
