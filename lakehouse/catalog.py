@@ -49,7 +49,7 @@ from lakehouse.datasets.base import Column
 from lakehouse.errors import CatalogError, DatasetError, StorageError
 from lakehouse.ledger import LAYOUT_VERSION, VERSION, check_version
 from lakehouse.settings import Settings
-from lakehouse.sqlite_catalog import BUSY_SECONDS
+from lakehouse.sqlite_catalog import BUSY_SECONDS, SqliteCatalog
 from lakehouse.storage import explain, iceberg_properties
 
 _ICEBERG_TYPES: dict[str, PrimitiveType] = {
@@ -106,7 +106,9 @@ def open_catalog(settings: Settings) -> Catalog:
     name = settings["catalog.name"]
     properties = {**iceberg_properties(settings), "warehouse": settings.warehouse}
     configured = settings.sources["catalog.type"] != "default" or settings.sources["catalog.uri"] != "default"
-    if not configured and (Config().get_catalog_config(name) or {}).get("uri"):
+    pyicebergs = Config().get_catalog_config(name) or {}
+    others = not configured and bool(pyicebergs.get("uri"))
+    if others:
         properties = {key: value for key, value in properties.items() if key != "warehouse" or settings["warehouse"]}
     else:
         properties |= _catalog_properties(settings)
@@ -119,21 +121,28 @@ def open_catalog(settings: Settings) -> Catalog:
             reraise=True,
         ):
             with attempt:
-                return load_catalog(name, **properties)
+                own = None if others else _own_catalog(settings)
+                if own is None:
+                    return load_catalog(name, **properties)
+                # For a catalog that is not its own, pyiceberg refuses a type in its configuration and passes over the rest.
+                rest = {key: str(value) for key, value in pyicebergs.items() if key not in ("type", "py-catalog-impl")}
+                return own(name, **{**rest, **properties})
     raise AssertionError("unreachable")
 
 
+def _own_catalog(settings: Settings) -> type[Catalog] | None:
+    """The catalog of this package that takes the place of pyiceberg's, if there is one."""
+    if settings["catalog.type"] == "hive":  # pyiceberg's own catalog of a metastore holds locks
+        from lakehouse.hive import CompareAndSetCatalog
+
+        return CompareAndSetCatalog
+    return SqliteCatalog if settings["catalog.type"] == "sqlite" and not settings["catalog.uri"] else None
+
+
 def _catalog_properties(settings: Settings) -> dict[str, str]:
-    if settings["catalog.type"] == "sqlite":
-        if settings["catalog.uri"]:
-            return {"type": "sql", "uri": settings["catalog.uri"]}
-        return {"py-catalog-impl": "lakehouse.sqlite_catalog.SqliteCatalog", "uri": str(_sqlite_database(settings))}
-    kinds = {
-        "postgresql": {"type": "sql"},
-        # pyiceberg's own catalog of a metastore holds locks.
-        "hive": {"py-catalog-impl": "lakehouse.hive.CompareAndSetCatalog"},
-        "rest": {"type": "rest"},
-    }
+    if settings["catalog.type"] == "sqlite" and not settings["catalog.uri"]:
+        return {"uri": str(_sqlite_database(settings))}
+    kinds = {"sqlite": {"type": "sql"}, "postgresql": {"type": "sql"}, "rest": {"type": "rest"}, "hive": {}}
     return {**kinds[settings["catalog.type"]], "uri": settings["catalog.uri"]}
 
 

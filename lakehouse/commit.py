@@ -9,6 +9,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
@@ -107,10 +108,10 @@ class StagedFiles:
             self._flush()
 
     def manifests(self) -> list[ManifestFile]:
-        """Manifests of all files added so far."""
+        """Manifests of all files added so far, to be listed by one attempt: listing them numbers them."""
         if self._pending:
             self._flush()
-        return list(self._manifests)
+        return deepcopy(self._manifests)
 
     def _flush(self) -> None:
         entries = (

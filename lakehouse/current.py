@@ -30,25 +30,35 @@ def publish_current(store: Store, table: Table) -> None:
     """Tell where the newest version of a table is.
 
     The catalog is asked again after the file was written: of several writers the last one to write so has looked last, and
-    leaves what the catalog says. Who finds it written already has overwritten nobody, and need not ask.
+    leaves what the catalog says. Who finds it written already has overwritten nobody, and need not ask. Who finds something else
+    than the version before its own asks first: a rival may have told of a newer one.
 
     Args:
         store: to write to.
-        table: as the catalog shows it now; it is not changed.
+        table: as the catalog has just shown or made it; it is not changed.
 
     Raises:
         StorageError, CatalogError: the file may be old then, and whoever publishes next puts it right.
     """
     name = table.name()[-1]
     path = f"{ledger_root(table.location())}/{CURRENT}"
+    asked = False
     while table.metadata.current_snapshot() is not None:
-        content = _encoded({"version": VERSION, "table": name, "metadata": table.metadata_location})
-        with storage_errors(f"writing {path}"):
-            if store.read(path) == content:
-                return
-            store.write(path, content)
+        with storage_errors(f"reading {path}"):
+            told = store.read(path)
+        content = _current(name, table.metadata_location)
+        if told == content:
+            return
+        before = [_current(name, entry.metadata_file) for entry in table.metadata.metadata_log[-1:]]
+        if asked or told is None or told in before:
+            with storage_errors(f"writing {path}"):
+                store.write(path, content)
         with catalog_errors(f"table {name}"):
-            table = table.catalog.load_table(table.name())
+            table, asked = table.catalog.load_table(table.name()), True
+
+
+def _current(table: str, metadata: str) -> bytes:
+    return _encoded({"version": VERSION, "table": table, "metadata": metadata})
 
 
 def publish_dataset(catalog: Catalog, settings: Settings, dataset: Dataset) -> None:

@@ -19,9 +19,6 @@ from lakehouse.live import live_files, manifest_of_days
 from lakehouse.stage import PartitionWriter
 from lakehouse.storage import Store, storage_errors
 
-SNAPSHOTS_KEPT = 5
-"""Nobody goes back in what can be made anew, and each snapshot makes every commit and every look at the table slower."""
-
 
 def files_of_days(table: Table, days: Iterable[date]) -> dict[str, DataFile]:
     """Data files of these days by path, in a table whose partitions begin with the day."""
@@ -43,6 +40,7 @@ def replace_days(
     days: Iterable[date],
     rows: Iterable[pl.DataFrame],
     properties: Mapping[str, str],
+    snapshots_kept: int,
 ) -> None:
     """Commit rows in place of what a table holds of some days, with properties that say what they are made from; tell readers.
 
@@ -53,6 +51,7 @@ def replace_days(
         days: whose rows are replaced.
         rows: of these days and no others.
         properties: of the table.
+        snapshots_kept: see `Commit`.
 
     Raises:
         CommitRaceError, CommitAnswerLostError: see `commit`.
@@ -91,7 +90,7 @@ def replace_days(
             ledger_of(target),
             Changes(record),
             load_id,
-            snapshots_kept=SNAPSHOTS_KEPT,
+            snapshots_kept=snapshots_kept,
             staged=staged if staged.files else None,
             deleted=old,
             properties=properties,

@@ -14,7 +14,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from lakehouse.catalog import ensure_table, find_table, rollup_columns
-from lakehouse.commit import CommitAnswerLostError, CommitRaceError
+from lakehouse.commit import SNAPSHOTS_KEPT, CommitAnswerLostError, CommitRaceError
 from lakehouse.current import publish_current
 from lakehouse.datasets.base import COLUMN_TYPES, Column, Dataset
 from lakehouse.derived import files_of_days, ledger_of, replace_days
@@ -87,7 +87,7 @@ def update_reports(catalog: Catalog, settings: Settings, dataset: Dataset) -> in
                 sizes = TableSizes.of(source, TableSizes.decoded(before) if before else None)
                 rows = [known, *_rows(source, ledger, dataset.name, due, sizes)]
                 properties = {SEQUENCE + dataset.name: str(ledger.sequence), SIZES + dataset.name: sizes.encoded()}
-                replace_days(store, target, COLUMNS, {_day(load) for load in due}, rows, properties)
+                replace_days(store, target, COLUMNS, {_day(load) for load in due}, rows, properties, SNAPSHOTS_KEPT)
             return len(due)
     raise AssertionError("unreachable")
 

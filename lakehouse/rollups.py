@@ -36,6 +36,8 @@ from lakehouse.storage import Store, uses_s3
 
 SEQUENCE = "lakehouse.rollup-sequence"
 DEFINITION = "lakehouse.rollup-definition"
+SNAPSHOTS_KEPT = 5
+"""Nobody goes back in what can be made anew, and each snapshot makes every commit and every look at the table slower."""
 DAYS_PER_QUERY = 32
 ROWS_PER_QUERY = 1_000_000
 """Days, and rows unless one day has more, that one query aggregates: they bound memory, not the answer."""
@@ -94,7 +96,7 @@ class _Source:
     def __init__(self, catalog: Catalog, settings: Settings, dataset: Dataset, table: Table) -> None:
         self.catalog = catalog
         self._settings = settings
-        self._queries = [_query(table, rollup) for rollup in dataset.rollups]
+        self._rollups = dataset.rollups
         self._take(table)
 
     def _take(self, table: Table) -> None:
@@ -122,7 +124,8 @@ class _Source:
         """A SELECT of the rows of these files, which are read unless they were for the last rollup."""
         paths = [found.file_path for found in files]
         if self._in_memory != paths:
-            columns = set().union(*(_named_columns(self.table, query) for query in self._queries))
+            queries = [_query(self.table, rollup) for rollup in self._rollups]
+            columns = set().union(*(_named_columns(self.table, query) for query in queries))
             connection.execute(f"CREATE OR REPLACE TEMP TABLE few_rows AS {engine.files_sql(self.table, paths, columns)}")
             self._in_memory = paths
         return "SELECT * FROM few_rows"
@@ -144,9 +147,8 @@ def _update(
                 return Updated(rollup.name, ())
             days = sorted(_all_days(source.table, target) if due is None else due)
             properties = {SEQUENCE: str(source.ledger.sequence), DEFINITION: definition_digest(rollup)}
-            replace_days(
-                store, target, columns, days, _aggregate(connect, source, rollup, days, count) if days else (), properties
-            )
+            rows = _aggregate(connect, source, rollup, days, count) if days else ()
+            replace_days(store, target, columns, days, rows, properties, SNAPSHOTS_KEPT)
             return Updated(rollup.name, tuple(days))
     raise AssertionError("unreachable")
 
@@ -209,6 +211,7 @@ def _query(table: Table, rollup: Rollup) -> str:
     return _truncating(table, rollup.sql if rollup.portable else _transpiled(rollup.sql))
 
 
+@cache
 def _transpiled(sql: str) -> str:
     from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
 

@@ -79,8 +79,8 @@ class SqliteCatalog(MetastoreCatalog):
         self._ask(_TABLES)
         self._ask(_NAMESPACES)
         # Older databases have no such column, and tables only.
-        has_types = any(name == "iceberg_type" for _, name, *_ in self._ask("PRAGMA table_info(iceberg_tables)"))
-        self._is_table = "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)" if has_types else "true"
+        self._has_types = any(name == "iceberg_type" for _, name, *_ in self._ask("PRAGMA table_info(iceberg_tables)"))
+        self._is_table = "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)" if self._has_types else "true"
 
     def _ask(self, statement: str, *values: str) -> list[Any]:
         with self._one_at_a_time:
@@ -214,9 +214,11 @@ class SqliteCatalog(MetastoreCatalog):
         return Table((*self.identifier_to_tuple(namespace), name), metadata, location, io, self)
 
     def _insert(self, namespace: str, name: str, location: str) -> None:
-        columns = "catalog_name, table_namespace, table_name, metadata_location"
+        row = {"catalog_name": self.name, "table_namespace": namespace, "table_name": name, "metadata_location": location}
+        row |= {"iceberg_type": "TABLE"} if self._has_types else {}
+        places = ", ".join("?" * len(row))
         try:
-            self._change(f"INSERT INTO iceberg_tables ({columns}) VALUES (?, ?, ?, ?)", self.name, namespace, name, location)
+            self._change(f"INSERT INTO iceberg_tables ({', '.join(row)}) VALUES ({places})", *row.values())
         except sqlite3.IntegrityError as error:
             raise TableAlreadyExistsError(f"Table {namespace}.{name} already exists") from error
 

@@ -69,10 +69,10 @@ class Lakehouse:
     def asked_for(self, statement: str) -> dict[str, str]:
         """Name and SELECT of what a statement may read, in the order in which they can be made."""
         everything = CATALOGS.search(statement) is not None
-        words = set(re.findall(r"\w+", statement))
+        words = set(re.findall(r"\w+", statement.casefold()))
         wanted: dict[str, str] = {}
         for name, (sql, needs) in self._relations.items():
-            if everything or name in words:
+            if everything or name.casefold() in words:
                 wanted.update({need: self._relations[need][0] for need in needs})
                 wanted[name] = sql
         return wanted
@@ -295,6 +295,7 @@ class ReadingCursor(CursorWrapper):
             raise duckdb.InterruptException(f"the query was ended after {STATEMENT_SECONDS:g} s: ask for less") from error
         finally:
             timer.cancel()
+            timer.join()  # or it would end what the next one asks of this connection
 
     def executemany(self, statement: str, parameters: Any = None, context: Any = None) -> None:
         raise duckdb.PermissionException("the lakehouse is read-only here")
@@ -311,8 +312,15 @@ class ReadingConnection(ConnectionWrapper):
         return ReadingCursor(self.session.connection, self)
 
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            # Lets go of an answer that was not fetched whole, its memory too; fails in a transaction that has.
+            self.session.connection.execute("SELECT 1").fetchall()
+        except duckdb.Error:
+            self.session.connection.close()
+        else:
             DATABASES.give_back(self._folder, self.session)
 
 

@@ -78,6 +78,31 @@ new, other = ask()
 print(new, other is session, flush=True)
 """
 
+ABANDONED = """
+import sys
+import duckdb
+from lakehouse_duckdb import LakehouseDialect
+
+first = LakehouseDialect().connect()
+cursor = first.cursor()
+cursor.execute(sys.argv[1])
+print(cursor.fetchone(), flush=True)
+first.close()
+sys.stdin.readline()
+second = LakehouseDialect().connect()
+print(second.session is first.session, second.cursor().fetchone(), flush=True)
+second.begin()
+try:
+    second.cursor().execute("SELECT CAST('no' AS INTEGER)")
+except duckdb.Error:
+    second.close()
+sys.stdin.readline()
+third = LakehouseDialect().connect()
+cursor = third.cursor()
+cursor.execute("SELECT count(*) FROM TINY")
+print(third.session is second.session, cursor.fetchone(), flush=True)
+"""
+
 BROKEN_DATABASE = """
 import sys
 from lakehouse_duckdb import DATABASES, LakehouseDialect
@@ -166,6 +191,15 @@ def test_views_are_made_again_after_a_load_only(tmp_path: Path) -> None:
         assert ask(process) == "5 5 True"
         home.load(home.write("new.log", lines(7, text="new")))
         assert ask(process, "go on") == "12 False"
+
+
+def test_nothing_of_a_question_is_left_for_the_next(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.load(home.write("a.log", lines(5, text="old")))
+    with program(home, ABANDONED, "SELECT text FROM tiny ORDER BY text") as process:
+        assert ask(process) == "('old0',)"
+        assert ask(process, "go on") == "True None"
+        assert ask(process, "go on") == "False (5,)"
 
 
 def test_a_database_that_refuses_everything_is_made_anew(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lakehouse.maintain import clean_up
 from lakehouse.observer import Observer, SilentObserver
 from tests.support import processes
 from tests.support.home import Home
-from tests.support.state import left_over, published, rows
+from tests.support.state import assert_published, left_over, rows
 from tests.support.stops import COMMITTED, EXIT_CODE, STEPS, PauseAt, Paused, RaiseAt, StoppedError
 from tests.support.tiny import DAY, lines
 
@@ -122,7 +122,7 @@ def check_recovery(home: Home, operation: Operation) -> None:
     """Running the command again, then a clean-up, lead to the new state and leave no file that nothing refers to."""
     operation.run(home)
     assert rows(home) == operation.after
-    assert published(home) == home.table().metadata_location, "readers without the catalog see the newest version"
+    assert_published(home)
     clean_up(home.settings, home.dataset, NO_TIME)
     assert left_over(home) == []
     assert rows(home) == operation.after

@@ -17,7 +17,7 @@ from lakehouse.maintain import clean_up
 from tests.support import processes
 from tests.support.home import Home
 from tests.support.rollups import ACCESS_FORMAT, access_line, assert_rollups_hold
-from tests.support.state import left_over, rows
+from tests.support.state import assert_published, left_over, rows
 from tests.support.stops import PATIENCE
 from tests.support.tiny import DAY, TINY
 
@@ -118,6 +118,7 @@ def test_a_hundred_kills(tmp_path: Path, number: int) -> None:
         if code == 0:
             assert there == after
             assert_rollups_hold(home)
+            assert_published(home)
         before = there
         if chance.random() < 0.1:
             clean_up(home.settings, home.dataset, timedelta(0))

@@ -8,8 +8,9 @@ from pathlib import Path
 from pyiceberg.manifest import read_manifest_list
 from pyiceberg.table import Table
 
+from lakehouse.catalog import find_table, open_catalog
 from lakehouse.current import CURRENT, VIEWS
-from lakehouse.ledger import Ledger, ledger_root
+from lakehouse.ledger import LOAD_REPORTS, Ledger, ledger_root
 from lakehouse.rejects import read_rejects
 from tests.support.home import Home
 
@@ -77,10 +78,14 @@ def left_over(home: Home) -> list[str]:
     return sorted(path for path in present - needed - due if not path.startswith(seen))
 
 
-def published(home: Home) -> str:
-    """The metadata file that readers without the catalog are told of."""
-    content = json.loads(Path(_path(f"{ledger_root(home.table().location())}/{CURRENT}")).read_text())
-    return str(content["metadata"])
+def assert_published(home: Home) -> None:
+    """Readers without the catalog see the newest version of the dataset's table, of its rollups and of the reports."""
+    names = (home.dataset.name, *(rollup.name for rollup in home.dataset.rollups), LOAD_REPORTS)
+    catalog = open_catalog(home.settings)
+    for table in (find_table(catalog, home.settings, name) for name in names):
+        assert table is not None
+        content = json.loads(Path(_path(f"{ledger_root(table.location())}/{CURRENT}")).read_text())
+        assert content["metadata"] == table.metadata_location, table.name()
 
 
 def _of_expired(table: Table, ledger: Ledger) -> Iterator[str]:

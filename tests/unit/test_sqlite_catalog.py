@@ -20,6 +20,7 @@ from pyiceberg.types import LongType, NestedField
 
 from lakehouse.catalog import open_catalog
 from lakehouse.errors import CatalogError
+from lakehouse.settings import load_settings
 from lakehouse.sqlite_catalog import SqliteCatalog
 from tests.support.home import Home
 
@@ -176,3 +177,14 @@ def test_what_this_package_never_asks_for(tmp_path: Path) -> None:
     catalog.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         catalog.list_namespaces()
+
+
+def test_pyicebergs_own_configuration_of_another_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKEHOUSE__TYPE", "sql")
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKEHOUSE__URI", "postgresql://elsewhere/catalog")
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKEHOUSE__S3__CONNECT_TIMEOUT", "5")
+    catalog = open_catalog(load_settings({"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_CATALOG_TYPE": "sqlite"}))
+    assert isinstance(catalog, SqliteCatalog)
+    assert catalog.properties["uri"] == str(tmp_path / "catalog.db")
+    assert catalog.properties["s3.connect-timeout"] == "5"
+    catalog.close()

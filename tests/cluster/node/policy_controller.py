@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import os
 import ssl
 import subprocess
+import threading
 import time
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +25,7 @@ def main() -> None:
     """Replace the rules when what they follow from changes; the rules stay while the API server does not answer."""
     context = _login(places().state / "certificates")
     changed = Event()
+    threading.excepthook = _end
     for path in _LISTS:
         Thread(target=_watch, args=(context, path, changed), daemon=True).start()
     current = ""
@@ -40,6 +43,12 @@ def main() -> None:
         finally:
             connection.close()
         time.sleep(PERIOD_SECONDS)
+
+
+def _end(problem: threading.ExceptHookArgs) -> None:
+    """End the whole program, and be started again, instead of going on without one of the lists."""
+    threading.__excepthook__(problem)
+    os._exit(1)
 
 
 def _watch(context: ssl.SSLContext, path: str, changed: Event) -> None:
