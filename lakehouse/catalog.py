@@ -115,7 +115,7 @@ def open_catalog(settings: Settings) -> Catalog:
     with catalog_errors(f"catalog {name} ({settings['catalog.type']})"):
         # Processes that start together on an empty database race to create pyiceberg's two tables.
         for attempt in Retrying(
-            retry=retry_if_exception(_is_operational_error),
+            retry=retry_if_exception(_may_pass_by_itself),
             stop=stop_after_attempt(10),
             wait=wait_random(0.05, 0.3),
             reraise=True,
@@ -177,6 +177,8 @@ def catalog_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except _database_errors() as error:
+        raise CatalogError(f"{what}: {explain_catalog_error(error)}") from error
     except (NotInstalledError, ModuleNotFoundError) as error:
         raise CatalogError(f"{what}: {explain_catalog_error(error)}: install lakehouse[hive] or lakehouse[postgresql]") from error
     except RESTError as error:
@@ -186,36 +188,30 @@ def catalog_errors(what: str) -> Iterator[None]:
             raise CatalogError(f"{what}: the catalog cannot be reached: {_address_hint(error)}") from error
         # Catalogs read and write the table's metadata in the object store.
         raise StorageError(f"{what}: {explain(error)}") from error
-    except Exception as error:
-        if not _is_database_error(error):
-            raise
-        raise CatalogError(f"{what}: {explain_catalog_error(error)}") from error
 
 
-def _is_database_error(error: BaseException) -> bool:
-    """Whether an error is SQLite's or SQLAlchemy's, which is looked up where a catalog has imported it already."""
-    sqlalchemy = sys.modules.get("sqlalchemy.exc")
-    return isinstance(error, sqlite3.Error) or (sqlalchemy is not None and isinstance(error, sqlalchemy.SQLAlchemyError))
+def _known_kind(module: str, name: str) -> tuple[type[Exception], ...]:
+    """A library's kind of error, if a catalog has imported the library: it raises none before, and is slow to import."""
+    library = sys.modules.get(module)
+    return (getattr(library, name),) if library else ()
 
 
-def _is_operational_error(error: BaseException) -> bool:
-    """The same of errors that may pass by themselves."""
-    sqlalchemy = sys.modules.get("sqlalchemy.exc")
-    kinds = (sqlite3.OperationalError, *((sqlalchemy.OperationalError,) if sqlalchemy else ()))
-    return isinstance(error, kinds)
+def _database_errors() -> tuple[type[Exception], ...]:
+    return (sqlite3.Error, *_known_kind("sqlalchemy.exc", "SQLAlchemyError"))
+
+
+def _may_pass_by_itself(error: BaseException) -> bool:
+    return isinstance(error, (sqlite3.OperationalError, *_known_kind("sqlalchemy.exc", "OperationalError")))
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """Whether no connection came about; errors of `requests` are looked up where a catalog has imported it already."""
-    requests = sys.modules.get("requests")
-    return isinstance(error, (ConnectionError, TimeoutError)) or (
-        requests is not None and isinstance(error, requests.RequestException)
-    )
+    """Whether no connection came about."""
+    return isinstance(error, (ConnectionError, TimeoutError, *_known_kind("requests", "RequestException")))
 
 
 def explain_catalog_error(error: BaseException) -> str:
     """What an error of a catalog's client means, in one line."""
-    if _is_database_error(error):
+    if isinstance(error, _database_errors()):
         return _database_hint(str(getattr(error, "orig", None) or error))
     if isinstance(error, ConnectionError):  # of the metastore's client: those of an object store are others
         return _address_hint(error)
@@ -301,9 +297,9 @@ def _create_table(
         catalog.create_namespace(namespace)
     except NamespaceAlreadyExistsError:
         pass
-    except Exception as error:
+    except _database_errors():
         # Two first loads at once: the loser's insert breaks the primary key.
-        if not _is_database_error(error) or (namespace,) not in catalog.list_namespaces():
+        if (namespace,) not in catalog.list_namespaces():
             raise
     try:
         location = None

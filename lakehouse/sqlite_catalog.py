@@ -58,8 +58,8 @@ def _left_to_pyiceberg(name: str) -> Any:
         from pyiceberg.catalog.sql import SqlCatalog
 
         path = catalog.properties[URI]
-        whole = SqlCatalog(catalog.name, **{**catalog.properties, URI: f"sqlite:///{path}?timeout={BUSY_SECONDS}"})
-        return getattr(whole, name)(*arguments, **named)
+        with SqlCatalog(catalog.name, **{**catalog.properties, URI: f"sqlite:///{path}?timeout={BUSY_SECONDS}"}) as whole:
+            return getattr(whole, name)(*arguments, **named)
 
     return call
 
@@ -72,8 +72,8 @@ class SqliteCatalog(MetastoreCatalog):
 
     def __init__(self, name: str, **properties: str) -> None:
         super().__init__(name, **properties)
-        # Every statement is a transaction of its own. One connection stays open: the last one that is closed writes the whole
-        # journal back.
+        # Every statement is a transaction of its own, and threads may share a catalog, as they may pyiceberg's. One connection
+        # stays open: the last one that is closed writes the whole journal back.
         self._database = sqlite3.connect(properties[URI], timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._one_at_a_time = Lock()
         self._ask(_TABLES)
