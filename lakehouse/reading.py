@@ -15,12 +15,13 @@ from pyiceberg.table import Table
 
 from lakehouse.catalog import catalog_errors, find_table, open_catalog
 from lakehouse.datasets import dataset_names, get_dataset
-from lakehouse.datasets.base import Dataset, View
+from lakehouse.datasets.base import Dataset, Rollup, View
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import DatasetError, QueryError
 from lakehouse.ledger import InputRecord, Ledger, read_ledger
 from lakehouse.live import are_own, newest_files
 from lakehouse.rejects import read_rejects
+from lakehouse.rollups import DEFINITION, definition_digest
 from lakehouse.settings import Settings
 from lakehouse.storage import storage_errors
 
@@ -133,7 +134,11 @@ class Reader:
         # Opening the newest files takes time: not for who only lists tables.
         newest = partial(_newest, connection, tables) if not sql or asked_for is not None else None
         for dataset in datasets:
-            missing = {rollup.name for rollup in dataset.rollups}.difference(names)
+            # What is made from another rollup is there once that one is.
+            missing = {rollup.name for rollup in dataset.rollups if (rollup.of or rollup.name) not in names}
+            for rollup in dataset.rollups:
+                if rollup.of in tables and (asked_for is None or rollup.name in asked_for):
+                    self._add_up_if_old(connection, rollup, tables.get(rollup.name))
             for view in dataset.views:
                 if (asked_for is None or view.name in asked_for) and missing.isdisjoint(_words(view.sql)):
                     self._create_view(connection, view, newest)
@@ -141,6 +146,15 @@ class Reader:
             if not sql or name in words:
                 connection.register(name, self._ledger_table(name, tables))
         return connection
+
+    def _add_up_if_old(self, connection: duckdb.DuckDBPyConnection, rollup: Rollup, table: Table | None) -> None:
+        """Make a view in the place of a rollup's table that holds the days of another zone, or is not there yet.
+
+        Only a load changes what is in the table, and what it is made from has all that is needed.
+        """
+        zone = self._settings["zone"]
+        if table is None or table.properties.get(DEFINITION) != definition_digest(rollup, zone):
+            connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(rollup.name)} AS {rollup.duckdb_sql_in(zone)}")
 
     def _create_view(self, connection: duckdb.DuckDBPyConnection, view: View, newest: "NewestDays | None") -> None:
         zone = self._settings["zone"]
@@ -205,9 +219,10 @@ def _words(text: str) -> set[str]:
 
 
 def _with_what_is_read(words: set[str], datasets: Sequence[Dataset]) -> set[str]:
-    """Words of a statement, with those of the views that it names and of the views that these name; and what ledgers are of."""
+    """Words of a statement, with those of the views that it names and of what these are made from; and what ledgers are of."""
     found = words | ({dataset.name for dataset in datasets} if not words.isdisjoint(LEDGER_TABLES) else set())
     views = {view.name: _words(view.sql) for dataset in datasets for view in dataset.views}
+    views |= {rollup.name: {rollup.of} for dataset in datasets for rollup in dataset.rollups if rollup.of}
     while new := set().union(*(read for name, read in views.items() if name in found)) - found:
         found |= new
     return found

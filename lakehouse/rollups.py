@@ -1,7 +1,8 @@
 """Bring the aggregates of a dataset up to date: the days that changed, recomputed in the run that changed them.
 
 A rollup's table remembers the ledger's sequence up to which it holds, in the very commit that changes its rows. A crash
-between a load and its rollups so leaves days that are known to be due.
+between a load and its rollups so leaves days that are known to be due. The same holds of a rollup that is made from another
+one, whose table has a ledger, too.
 """
 
 import hashlib
@@ -75,7 +76,7 @@ def update_rollups(
     table = find_table(catalog, settings, dataset.name)
     if table is None:
         return []
-    source = _Source(catalog, settings, dataset, table)
+    sources = {dataset.name: _Source(catalog, settings, dataset, table)}
     store = Store(settings)
     with ExitStack() as stack:
         # Once for all rollups, and only when something is due: loading DuckDB's Iceberg extension takes half a second.
@@ -87,17 +88,30 @@ def update_rollups(
                 connection.execute("SET threads = 1")
             return connection
 
-        return [_update(settings, source, store, rollup, rebuild, connect, count) for rollup in dataset.rollups]
+        updated = []
+        for rollup in dataset.rollups:
+            if rollup.of and rollup.of not in sources:  # has been brought up to date just now
+                made = find_table(catalog, settings, rollup.of)
+                assert made is not None, f"{rollup.of} stands behind {rollup.name}, which is made from it"
+                sources[rollup.of] = _Source(catalog, settings, dataset, made)
+            source = sources[rollup.of or dataset.name]
+            updated.append(_update(settings, source, store, rollup, rebuild, connect, count))
+        return updated
 
 
 class _Source:
-    """A dataset's table as its rollups see it: looked at once for all of them, and again when one of them knows more."""
+    """A table as the rollups that are made from it see it: looked at once for all, and again when one of them knows more."""
 
     def __init__(self, catalog: Catalog, settings: Settings, dataset: Dataset, table: Table) -> None:
         self.catalog = catalog
+        self.name = table.name()[-1]
         self._settings = settings
-        self._rollups = dataset.rollups
+        self._rollups = [rollup for rollup in dataset.rollups if (rollup.of or dataset.name) == self.name]
         self._take(table)
+
+    def query(self, rollup: Rollup) -> str:
+        """A rollup's query in DuckDB's dialect."""
+        return _truncating(self.table, rollup.duckdb_sql_in(self._settings["zone"]))
 
     def _take(self, table: Table) -> None:
         self.table = table
@@ -107,7 +121,7 @@ class _Source:
 
     def look_again(self) -> None:
         """Take the version that is current now."""
-        table = find_table(self.catalog, self._settings, self.table.name()[-1])
+        table = find_table(self.catalog, self._settings, self.name)
         assert table is not None, "tables are never dropped by this package"
         self._take(table)
 
@@ -123,12 +137,12 @@ class _Source:
     def rows_in_memory(self, connection: duckdb.DuckDBPyConnection, files: list[DataFile]) -> str:
         """A SELECT of the rows of these files, which are read unless they were for the last rollup."""
         paths = [found.file_path for found in files]
+        rows = engine.identifier(f"few rows of {self.name}")
         if self._in_memory != paths:
-            queries = [_query(self.table, rollup) for rollup in self._rollups]
-            columns = set().union(*(_named_columns(self.table, query) for query in queries))
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE few_rows AS {engine.files_sql(self.table, paths, columns)}")
+            columns = set().union(*(_named_columns(self.table, self.query(rollup)) for rollup in self._rollups))
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE {rows} AS {engine.files_sql(self.table, paths, columns)}")
             self._in_memory = paths
-        return "SELECT * FROM few_rows"
+        return f"SELECT * FROM {rows}"
 
 
 def _update(
@@ -141,28 +155,29 @@ def _update(
             known = int(target.properties.get(SEQUENCE, "-1"))
             if known > source.ledger.sequence:  # a rival has loaded and aggregated: an older state must not replace its rows
                 source.look_again()
-            due = None if rebuild else _due(source.ledger, known, target, rollup)
+            definition = definition_digest(rollup, settings["zone"])
+            due = None if rebuild else _due(source.ledger, known, target, definition)
             if due is not None and not due and known >= source.ledger.sequence:
                 publish_current(store, target)  # who committed this may have died before it told
                 return Updated(rollup.name, ())
             days = sorted(_all_days(source.table, target) if due is None else due)
-            properties = {SEQUENCE: str(source.ledger.sequence), DEFINITION: definition_digest(rollup)}
+            properties = {SEQUENCE: str(source.ledger.sequence), DEFINITION: definition}
             rows = _aggregate(connect, source, rollup, days, count) if days else ()
             replace_days(store, target, columns, days, rows, properties, SNAPSHOTS_KEPT)
             return Updated(rollup.name, tuple(days))
     raise AssertionError("unreachable")
 
 
-def _due(source: Ledger, known: int, target: Table, rollup: Rollup) -> set[date] | None:
+def _due(source: Ledger, known: int, target: Table, definition: str) -> set[date] | None:
     """Days whose rows changed since the sequence that the rollup knows; None: all, because that cannot be told."""
-    if target.properties.get(DEFINITION) != definition_digest(rollup) or known < source.oldest_load_sequence:
+    if target.properties.get(DEFINITION) != definition or known < source.oldest_load_sequence:
         return None
     return source.days_changed_since(known)
 
 
-def definition_digest(rollup: Rollup) -> str:
-    """Changes when a rollup's query or columns change, so that it is made anew."""
-    text = repr((rollup.sql, [(column.name, column.type) for column in rollup.columns]))
+def definition_digest(rollup: Rollup, zone: str) -> str:
+    """Changes when a rollup's query or columns change, or the days that it tells, so that it is made anew."""
+    text = repr((rollup.sql_in(zone), [(column.name, column.type) for column in rollup.columns]))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -171,10 +186,9 @@ def _all_days(source: Table, target: Table) -> set[date]:
 
 
 def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[date], count: Count) -> Iterator[pl.DataFrame]:
-    """The rollup's rows for the given days, from one snapshot of the dataset's table."""
+    """The rollup's rows for the given days, from one snapshot of the table that it is made from."""
     table = source.table
-    name = table.name()[-1]
-    query = _query(table, rollup)
+    query = source.query(rollup)
     names = [column.name for column in rollup_columns(rollup.columns)]
     for start in range(0, len(days), DAYS_PER_QUERY):
         window = days[start : start + DAYS_PER_QUERY]
@@ -196,7 +210,7 @@ def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[dat
                     listed = ", ".join(f"DATE '{day}'" for day in chosen)
                     rows = f"SELECT * FROM ({engine.scan_sql(table)}) WHERE date IN ({listed})"
                 # Not as a view, which would open the files once to be made and once to be read.
-                asked = f"WITH {engine.identifier(name)} AS NOT MATERIALIZED ({rows}) SELECT * FROM ({query}\n)"
+                asked = f"WITH {engine.identifier(source.name)} AS NOT MATERIALIZED ({rows}) SELECT * FROM ({query}\n)"
                 for batch in connection.execute(asked).to_arrow_reader(100_000):
                     frame = pl.DataFrame(pl.from_arrow(batch))
                     yield frame.select(
@@ -205,17 +219,6 @@ def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[dat
             except (duckdb.Error, pl.exceptions.PolarsError) as error:
                 raise QueryError(f"rollup {rollup.name}: {error}") from error
         count(rollup.name, start + len(window), len(days))
-
-
-def _query(table: Table, rollup: Rollup) -> str:
-    return _truncating(table, rollup.sql if rollup.portable else _transpiled(rollup.sql))
-
-
-@cache
-def _transpiled(sql: str) -> str:
-    from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
-
-    return to_duckdb(sql)
 
 
 def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[list[date]]:
@@ -253,7 +256,8 @@ def _truncating(table: Table, query: str) -> str:
 
 def _in_common(files: list[DataFile]) -> str:
     """A clause with what all rows of a dataset's files have in common by their partition: to group by it costs nothing then."""
-    days, sites = {partition_day(found) for found in files}, {found.partition[1] for found in files}
+    days = {partition_day(found) for found in files}
+    sites = {found.partition[1] for found in files if len(found.partition) > 1}  # a rollup's partition is the day alone
     common = [f"DATE '{days.pop()}' AS date"] if len(days) == 1 else []
     common += [f"{engine.quote(sites.pop())} AS site"] if len(sites) == 1 else []
     return f"REPLACE ({', '.join(common)})" if common else ""

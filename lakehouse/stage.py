@@ -70,7 +70,7 @@ class PartitionWriter:
         partition_by: date and site, or date alone.
     """
 
-    BOUNDED = ("date", "ts", "hour", "_input")
+    BOUNDED = ("date", "ts", "hour", "day", "_input")
     """Columns whose lowest and highest value a manifest tells: those that queries and this package filter on."""
 
     def __init__(

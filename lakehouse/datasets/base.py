@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -184,8 +185,10 @@ class Rollup:
         name: the table's name, beginning with the dataset's.
         doc: one sentence.
         columns: of the rollup; `date` (first) and `site` are its partition, like the dataset's.
-        sql: Trino dialect; a SELECT over the dataset's table that yields `columns` in their order, grouped so that
-            rows of different dates never mix. The loader adds the filter on `date` by replacing the table's name.
+        sql: Trino dialect; a SELECT over one table that yields `columns` in their order, grouped so that rows of
+            different dates never mix. The loader adds the filter on `date` by replacing the table's name. `{day}` is
+            the day in the tables' time zone, of a column `hour`.
+        of: the rollup that stands before this one and whose table it is made from; empty: the dataset's own.
         portable: the SQL means the same to DuckDB as it stands. Transpiling it takes longer than a small load.
     """
 
@@ -193,7 +196,23 @@ class Rollup:
     doc: str
     columns: tuple[Column, ...]
     sql: str
+    of: str = ""
     portable: bool = False
+
+    def sql_in(self, zone: str) -> str:
+        """The query for tables whose days are those of a time zone."""
+        return _in_zone(self.sql, zone)
+
+    def duckdb_sql_in(self, zone: str) -> str:
+        """The same query for DuckDB."""
+        return self.sql_in(zone) if self.portable else _transpiled(self.sql_in(zone))
+
+
+@cache
+def _transpiled(sql: str) -> str:
+    from lakehouse.engines.dialect import to_duckdb  # imports a whole compiler of SQL
+
+    return to_duckdb(sql)
 
 
 class Dataset(Protocol):

@@ -16,9 +16,10 @@ from lakehouse import rollups
 from lakehouse.catalog import ensure_table, open_catalog
 from lakehouse.datasets import get_dataset
 from lakehouse.datasets.access_logs import DATASET
-from lakehouse.derived import files_of_days
+from lakehouse.derived import files_of_days, replace_days
 from lakehouse.reading import Reader
 from lakehouse.rollups import update_rollups
+from lakehouse.storage import Store
 from tests.support import processes
 from tests.support.home import Home
 from tests.support.rollups import ACCESS_FORMAT, access_line, api_line, assert_rollups_hold, reader
@@ -38,7 +39,11 @@ def test_a_load_computes_the_days_that_it_touched_and_no_others(tmp_path: Path) 
     assert_rollups_hold(home)
 
 
-def test_days_and_sites_are_told_apart_where_some_have_files_of_one_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("few_rows", [rollups.FEW_ROWS, 0], ids=["read once", "read by each rollup"])
+def test_days_and_sites_are_told_apart_where_some_have_files_of_one_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_rows: int
+) -> None:
+    monkeypatch.setattr(rollups, "FEW_ROWS", few_rows)
     home = Home(tmp_path, DATASET)
     for site, days in (("a", (1, 2)), ("it's", (2,)), ("a", (1,)), ("b", (3,))):
         log = b"".join(access_line(day, 5, len(site), 500, site[0], 3) for day in days)
@@ -77,7 +82,7 @@ def test_a_changed_definition_is_computed_anew(tmp_path: Path, monkeypatch: pyte
     home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
     catalog = open_catalog(home.settings)
     assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [()] * len(DATASET.rollups)
-    monkeypatch.setattr("lakehouse.rollups.definition_digest", lambda rollup: "another")
+    monkeypatch.setattr("lakehouse.rollups.definition_digest", lambda *_: "another")
     assert [updated.days for updated in update_rollups(catalog, home.settings, DATASET)] == [(date(2026, 3, 1),)] * len(
         DATASET.rollups
     )
@@ -104,7 +109,7 @@ def test_all_rollups_of_a_load_list_its_files_once(tmp_path: Path, monkeypatch: 
     listed = Mock(side_effect=files_of_days)
     monkeypatch.setattr(rollups, "files_of_days", listed)
     home.load(home.write("b.log", access_line(1, 6, 1, 200, "a", 3)), format=ACCESS_FORMAT)
-    assert listed.call_count == 1
+    assert listed.call_count == len({rollup.of for rollup in DATASET.rollups}), "once for each table that some are made from"
 
 
 def test_percentiles_and_visitors_are_within_their_bounds(tmp_path: Path) -> None:
@@ -145,6 +150,49 @@ def test_days_and_months_are_those_of_the_zone(tmp_path: Path) -> None:
             (date(2026, 3, 1),),
             (date(2026, 4, 1),),
         ]
+        for view in ("access_logs_latency_daily", "access_logs_visitors_daily"):
+            assert connection.execute(f"SELECT day FROM {view} ORDER BY 1").fetchall() == [
+                (date(2026, 3, 29),),
+                (date(2026, 4, 1),),
+            ]
+
+
+def test_another_zone_has_the_days_made_anew_and_only_them(tmp_path: Path) -> None:
+    line = access_line(28, 23, 1, 200, "a", 3)
+    home = Home(tmp_path, DATASET)
+    home.load(home.write("a.log", line), format=ACCESS_FORMAT)
+    moved = Home(tmp_path, DATASET, LAKEHOUSE_ZONE="Europe/Paris")
+
+    def days() -> list[Any]:
+        with reader(moved) as connection:
+            return connection.execute("SELECT day FROM access_logs_visitors_daily").fetchall()
+
+    assert days() == [(date(2026, 3, 29),)], "queries do not wait for a load"
+    updated = update_rollups(open_catalog(moved.settings), moved.settings, DATASET)
+    assert {update.name for update in updated if update.days} == {rollup.name for rollup in DATASET.rollups if rollup.of}
+    assert_rollups_hold(moved)
+    assert days() == [(date(2026, 3, 29),)]
+
+
+def test_what_is_made_from_a_rollup_stays_due_until_it_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path, DATASET)
+    home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
+    made_from_rollups = {rollup.name for rollup in DATASET.rollups if rollup.of}
+
+    def replace_until_then(store: Store, target: Table, *arguments: Any) -> None:
+        if target.name()[-1] in made_from_rollups:
+            raise KeyboardInterrupt
+        replace_days(store, target, *arguments)
+
+    # A killed load: what follows its hourly rollups is not reached.
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(rollups, "replace_days", replace_until_then)
+        home.load(home.write("b.log", access_line(2, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
+    updated = update_rollups(open_catalog(home.settings), home.settings, DATASET)
+    assert {update.name: update.days for update in updated if update.name in made_from_rollups} == dict.fromkeys(
+        made_from_rollups, (date(2026, 3, 2),)
+    )
+    assert_rollups_hold(home)
 
 
 # Deaths of the process: its number of effects (files written and deleted, commits of the catalog) up to its end. ------------

@@ -4,7 +4,7 @@ import pytest
 import sqlglot
 
 from lakehouse.datasets import access_logs, api_logs
-from lakehouse.datasets.base import Rollup, View
+from lakehouse.datasets.base import Dataset, Rollup, View
 from lakehouse.engines.dialect import NEWEST_DAYS, tables_of, to_duckdb
 
 BUILT_IN = (access_logs.DATASET, api_logs.DATASET)
@@ -28,8 +28,19 @@ def test_duckdb_reads_of_a_view_what_the_transpiler_would_have_written(view: Vie
 
 
 @pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
-def test_duckdb_reads_of_a_rollup_what_the_transpiler_would_have_written(rollup: Rollup) -> None:
-    assert sqlglot.parse_one(rollup.sql, read="duckdb") == sqlglot.parse_one(to_duckdb(rollup.sql), read="duckdb")
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris"])
+def test_duckdb_reads_of_a_rollup_what_the_transpiler_would_have_written(rollup: Rollup, zone: str) -> None:
+    sql = rollup.sql_in(zone)
+    assert sqlglot.parse_one(sql, read="duckdb") == sqlglot.parse_one(to_duckdb(sql), read="duckdb")
+
+
+@pytest.mark.parametrize("dataset", BUILT_IN, ids=lambda dataset: dataset.name)
+def test_a_rollup_names_the_one_table_that_it_is_made_from(dataset: Dataset) -> None:
+    before: list[str] = []
+    for rollup in dataset.rollups:
+        assert tables_of(rollup.sql_in("UTC")) == [rollup.of or dataset.name]
+        assert not rollup.of or rollup.of in before
+        before.append(rollup.name)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)

@@ -1,9 +1,12 @@
 """Rollups and views of access logs, in Trino's dialect.
 
 Rollups by the hour hold state that plain SQL adds up again: counts, integer sums, a latency histogram with a row for each
-bucket, and a distinct-count sketch with a row for each register. The sketch is HyperLogLog (Flajolet et al. 2007) over the
-keyed visitor number, whose bits are uniform: 11 bits choose one of 2,048 registers, of 32 further bits the position of the
-first one counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %; below some 5,000 visitors linear counting is closer still.
+bucket, and a distinct-count sketch with a row for each register. The last two have thousands of rows an hour; tables of
+their own have them added up by the day.
+
+The sketch is HyperLogLog (Flajolet et al. 2007) over the keyed visitor number, whose bits are uniform: 11 bits choose one of
+2,048 registers, of 32 further bits the position of the first one counts. Its standard error is 1.04 / sqrt(2048) = 2.3 %;
+below some 5,000 visitors linear counting is closer still.
 """
 
 from lakehouse.datasets.access_logs.breakdowns import AGENTS_DAILY, PATHS_DAILY, SERVER_ERRORS
@@ -17,6 +20,10 @@ _HOUR = Column("hour", "timestamp", "Begin of the hour, UTC.")
 _STATUS_CLASS = Column("status_class", "int", "First digit of the status: 2 for 200 to 299; null: none was logged.")
 _METHOD = Column("method", "string", "HTTP method; null for malformed requests.")
 _IS_BOT = Column("is_bot", "boolean", "Whether the agent is a robot.")
+_DAY = Column("day", "date", "Day in the table's time zone.")
+_BUCKET = Column("bucket", "int", "Response times from 1.02 ^ bucket to 1.02 ^ (bucket + 1) ms; -1000: less than 0.001 ms.")
+_REGISTER = Column("register", "int", f"Register of the sketch, 0 to {REGISTERS - 1}.")
+_RANK = Column("rank", "int", "Highest position of the first one bit among the visitors of this register, 1 to 33.")
 
 HOURLY = Rollup(
     "access_logs_hourly",
@@ -46,8 +53,7 @@ LATENCY_HOURLY = Rollup(
     "access_logs_latency_hourly",
     "Histogram of response times by hour, application, status class and method: a row for each bucket of 2 %.",
     (
-        DATE, SITE, _HOUR, APPLICATION, _STATUS_CLASS, _METHOD,
-        Column("bucket", "int", "Response times from 1.02 ^ bucket to 1.02 ^ (bucket + 1) ms; -1000: less than 0.001 ms."),
+        DATE, SITE, _HOUR, APPLICATION, _STATUS_CLASS, _METHOD, _BUCKET,
         HITS,
     ),
     """
@@ -73,11 +79,7 @@ LATENCY_HOURLY = Rollup(
 VISITORS_HOURLY = Rollup(
     "access_logs_visitors_hourly",
     "Sketch of the distinct visitors by hour, robots left out: a row for each register that is not empty.",
-    (
-        DATE, SITE, _HOUR,
-        Column("register", "int", "Register of the sketch, 0 to 2047."),
-        Column("rank", "int", "Highest position of the first one bit among the visitors of this register, 1 to 33."),
-    ),
+    (DATE, SITE, _HOUR, _REGISTER, _RANK),
     # Of a register, the highest position is that of the lowest number: so only that one's logarithm is needed. Trino divides
     # integers, DuckDB divides floating numbers: with the register taken off first, both are exact.
     f"""
@@ -104,12 +106,40 @@ VISITORS_HOURLY = Rollup(
     FROM registers
     """,
     portable=True,
-)  # fmt: skip
+)
+
+LATENCY_DAILY = Rollup(
+    "access_logs_latency_daily_histogram",
+    "Histogram of response times by day of the table's time zone and application: a row for each bucket of 2 %.",
+    (DATE, SITE, _DAY, APPLICATION, _BUCKET, HITS),
+    f"""
+    SELECT date, site, {{day}} AS day, application, bucket, CAST(sum(hits) AS bigint) AS hits
+    FROM {LATENCY_HOURLY.name}
+    GROUP BY 1, 2, 3, 4, 5
+    """,
+    of=LATENCY_HOURLY.name,
+    portable=True,
+)
+
+VISITORS_DAILY = Rollup(
+    "access_logs_visitors_daily_sketch",
+    "Sketch of the distinct visitors by day of the table's time zone: a row for each register that is not empty.",
+    (DATE, SITE, _DAY, _REGISTER, _RANK),
+    f"""
+    SELECT date, site, {{day}} AS day, register, max(rank) AS rank
+    FROM {VISITORS_HOURLY.name}
+    GROUP BY 1, 2, 3, 4
+    """,
+    of=VISITORS_HOURLY.name,
+    portable=True,
+)
 
 ROLLUPS = (
     HOURLY,
     LATENCY_HOURLY,
     VISITORS_HOURLY,
+    LATENCY_DAILY,
+    VISITORS_DAILY,
     SERVICES_DAILY,
     LAYERS_DAILY,
     RECORDS_DAILY,
@@ -119,8 +149,8 @@ ROLLUPS = (
     SERVER_ERRORS,
 )
 
-_DAY = "{day}"
-_MONTH = "CAST(date_trunc('month', {day}) AS date)"
+_MONTH_OF_HOUR = "CAST(date_trunc('month', {day}) AS date)"
+_MONTH_OF_DAY = "CAST(date_trunc('month', day) AS date)"
 
 
 def _totals(name: str, doc: str, period: str, period_name: str) -> View:
@@ -157,7 +187,7 @@ def _latency(name: str, doc: str, period: str, period_name: str) -> View:
         f"""
         WITH buckets AS (
             SELECT {period} AS {period_name}, site, application, bucket, CAST(sum(hits) AS bigint) AS hits
-            FROM access_logs_latency_hourly
+            FROM access_logs_latency_daily_histogram
             GROUP BY 1, 2, 3, 4
         ), counted AS (
             SELECT
@@ -173,24 +203,24 @@ def _latency(name: str, doc: str, period: str, period_name: str) -> View:
         FROM counted
         GROUP BY 1, 2, 3
         """,
-        needs=(LATENCY_HOURLY.name,),
+        needs=(LATENCY_DAILY.name,),
         portable=True,
     )
 
 
-def _visitors(name: str, doc: str, period: str, period_name: str) -> View:
+def _visitors(name: str, doc: str, period: str, rollup: Rollup) -> View:
     """The estimate of HyperLogLog, with linear counting while there are empty registers and few visitors."""
     return View(
         name,
         doc,
         f"""
         WITH registers AS (
-            SELECT {period} AS {period_name}, site, register, max(rank) AS rank
-            FROM access_logs_visitors_hourly
+            SELECT {period}, site, register, max(rank) AS rank
+            FROM {rollup.name}
             GROUP BY 1, 2, 3
         ), sums AS (
             SELECT
-                {period_name},
+                {period},
                 site,
                 {REGISTERS} - count(*) AS empty,
                 0.7213e0 / (1 + 1.079e0 / {REGISTERS}) * {REGISTERS} * {REGISTERS}
@@ -199,7 +229,7 @@ def _visitors(name: str, doc: str, period: str, period_name: str) -> View:
             GROUP BY 1, 2
         )
         SELECT
-            {period_name},
+            {period},
             site,
             CAST(round(
                 CASE WHEN estimate <= 2.5e0 * {REGISTERS} AND empty > 0
@@ -209,7 +239,7 @@ def _visitors(name: str, doc: str, period: str, period_name: str) -> View:
             ) AS bigint) AS visitors
         FROM sums
         """,
-        needs=(VISITORS_HOURLY.name,),
+        needs=(rollup.name,),
         portable=True,
     )
 
@@ -245,21 +275,17 @@ TRAFFIC = View(
 
 LATENCY = View(
     "access_logs_latency",
-    "Histogram of response times a day of the table's time zone: a row for each bucket of 2 %, and the middle of it.",
-    f"""
+    "Histogram of response times by day of the table's time zone: rows of buckets of 2 %, with the middle of each, to add up.",
+    """
     SELECT
         day,
         site,
         application,
         CASE WHEN bucket = -1000 THEN 0e0 ELSE power(1.02e0, bucket + 0.5e0) END AS middle_ms,
         hits
-    FROM (
-        SELECT {_DAY} AS day, site, application, bucket, CAST(sum(hits) AS bigint) AS hits
-        FROM access_logs_latency_hourly
-        GROUP BY 1, 2, 3, 4
-    ) AS buckets
+    FROM access_logs_latency_daily_histogram
     """,
-    needs=(LATENCY_HOURLY.name,),
+    needs=(LATENCY_DAILY.name,),
     portable=True,
 )
 
@@ -267,10 +293,12 @@ VIEWS = (
     TRAFFIC,
     LATENCY,
     coverage_view("access_logs", "hits"),
-    _totals("access_logs_daily", "Hits and bytes a day of the table's time zone.", _DAY, "day"),
-    _totals("access_logs_monthly", "Hits and bytes a month of the table's time zone.", _MONTH, "month"),
-    _latency("access_logs_latency_daily", "Response times a day: percentiles within 1 %.", _DAY, "day"),
-    _latency("access_logs_latency_monthly", "Response times a month: percentiles within 1 %.", _MONTH, "month"),
-    _visitors("access_logs_visitors_by_hour", "Distinct visitors an hour, within some 2 %; robots left out.", "hour", "hour"),
-    _visitors("access_logs_visitors_daily", "Distinct visitors a day, within some 2 %; robots left out.", _DAY, "day"),
+    _totals("access_logs_daily", "Hits and bytes a day of the table's time zone.", "{day}", "day"),
+    _totals("access_logs_monthly", "Hits and bytes a month of the table's time zone.", _MONTH_OF_HOUR, "month"),
+    _latency("access_logs_latency_daily", "Response times a day: percentiles within 1 %.", "day", "day"),
+    _latency("access_logs_latency_monthly", "Response times a month: percentiles within 1 %.", _MONTH_OF_DAY, "month"),
+    _visitors(
+        "access_logs_visitors_by_hour", "Distinct visitors an hour, within some 2 %; robots left out.", "hour", VISITORS_HOURLY
+    ),
+    _visitors("access_logs_visitors_daily", "Distinct visitors a day, within some 2 %; robots left out.", "day", VISITORS_DAILY),
 )
