@@ -86,7 +86,7 @@ def _measure(served: Served, superset: "Superset", slug: str, times: int) -> tup
             slowest_among_all.append(max(seconds))
 
     together = statistics.median(timed(all_at_once, times))
-    painted, drawn = _drawn(served, slug, len(contexts), times)
+    painted, drawn = _drawn(served, slug, superset.tabs(slug), len(contexts), times)
     slowest = max(alone)
     return (
         slug,
@@ -100,11 +100,11 @@ def _ask(superset: "Superset", context: dict[str, Any]) -> None:
     superset.post("/api/v1/chart/data", context)
 
 
-def _drawn(served: Served, slug: str, charts: int, times: int) -> tuple[float, float]:
+def _drawn(served: Served, slug: str, tabs: dict[str, int], charts: int, times: int) -> tuple[float, float]:
     """What a person waits for whose browser knows the program, but no answer: medians of seconds.
 
     Returns:
-        For the first paint of a chart, the slowest of all, since its question or since somebody scrolled to it, which was later;
+        For the first paint of a chart, the slowest of all, since its question or since somebody came to it, which was later;
         and for all charts in the first window, since the address.
     """
     from tests.browser import pages
@@ -113,15 +113,15 @@ def _drawn(served: Served, slug: str, charts: int, times: int) -> tuple[float, f
         pages.behave_like_a_person(page)
         pages.log_in(page, served.address, "admin", served.password)
 
-        opened = partial(pages.open_first_window, page, served.address, slug, charts)
+        opened = partial(pages.open_first_window, page, served.address, slug, tabs)
         opened()
-        pages.look_at_each(page, charts)
+        pages.look_at_each(page, tabs)
         seconds, slowest = [], []
         for _ in range(times):
             page.goto("about:blank")
             served.forget()
             seconds += timed(opened, 1)
-            waited = pages.look_at_each(page, charts)
+            waited = pages.look_at_each(page, tabs)
             assert len(waited) == charts, f"{len(waited)} of {charts} charts were asked for"
             slowest.append(max(waited.values()) / 1000)
     return statistics.median(slowest), statistics.median(seconds)

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,7 +27,7 @@ NOTE_PAINTS = """
     performance.setResourceTimingBufferSize(5000);
     window.painted = {};
     window.seen = {};
-    window.chartsOfPage = () => [...document.querySelectorAll("[data-test-chart-id]")];
+    window.chartsOfPage = () => [...document.querySelectorAll("[data-test-chart-id]")].filter(chart => chart.checkVisibility());
     window.chartsInWindow = () => chartsOfPage().filter(chart => {
         const {top, bottom} = chart.getBoundingClientRect();
         return top < innerHeight && bottom > 0;
@@ -104,16 +104,34 @@ def log_in(page: Page, address: str, user: str, password: str) -> None:
     page.wait_for_url(lambda url: "login" not in url)
 
 
-def open_dashboard(page: Page, address: str, slug: str, charts: int, query: str = "") -> None:
-    """Open a dashboard and wait until that many charts are there and none is loading."""
+def open_dashboard(page: Page, address: str, slug: str, tabs: Mapping[str, int], query: str = "") -> None:
+    """Open a dashboard and wait until the charts of its first tab are drawn.
+
+    Args:
+        page: of a browser.
+        address: of Superset.
+        slug: of the dashboard.
+        tabs: how many charts are seen in each, in their order; see `charts_by_tab`.
+        query: the part of the address behind its path.
+    """
     page.goto(_address_of(address, slug) + query)
-    wait_until_drawn(page, charts)
+    wait_until_drawn(page, next(iter(tabs.values())))
 
 
-def open_first_window(page: Page, address: str, slug: str, charts: int) -> None:
-    """Open a dashboard as a person and wait until that many charts are there and those in the window are painted."""
+def open_tab(page: Page, tabs: Mapping[str, int], name: str) -> None:
+    """Open a tab of the dashboard and wait until what is seen then is drawn."""
+    _choose_tab(page, name)
+    wait_until_drawn(page, tabs[name])
+
+
+def _choose_tab(page: Page, name: str) -> None:
+    page.locator("[role=tab]").get_by_text(name, exact=True).click()
+
+
+def open_first_window(page: Page, address: str, slug: str, tabs: Mapping[str, int]) -> None:
+    """Open a dashboard as a person and wait until its charts are there and those in the window are painted."""
     page.goto(_address_of(address, slug))
-    _wait_until_seen(page, charts)
+    _wait_until_seen(page, next(iter(tabs.values())))
 
 
 def _address_of(address: str, slug: str) -> str:
@@ -131,25 +149,28 @@ def _wait_until_seen(page: Page, charts: int) -> None:
     page.wait_for_function(ALL_SEEN_PAINTED, arg=charts, polling=50)
 
 
-def look_at_each(page: Page, charts: int) -> dict[int, float]:
-    """From the first window on, scroll to each chart, in their order, and wait until it is painted, and what is seen beside it.
+def look_at_each(page: Page, tabs: Mapping[str, int]) -> dict[int, float]:
+    """From the first window on, open each tab, scroll to each chart, in their order, and wait until all that is seen is painted.
 
     Returns:
         By chart, the milliseconds that a person waited: since it was asked for or, if that was later, came into the window.
     """
-    for place in range(charts):
-        page.evaluate(LOOK_AT, place)
+    for name, charts in tabs.items():
+        _choose_tab(page, name)
         _wait_until_seen(page, charts)
+        for place in range(charts):
+            page.evaluate(LOOK_AT, place)
+            _wait_until_seen(page, charts)
     waited = "([id, asked]) => [id, Math.max(0, painted[id] - Math.max(asked, seen[id] ?? 0))]"
     found: list[tuple[int, float]] = page.evaluate(f"{ASKED}.map({waited})")
     return dict(found)
 
 
 def wait_until_drawn(page: Page, charts: int) -> None:
-    """Wait until so many charts are there and none is loading."""
-    expect(page.locator("[data-test=dashboard-component-chart-holder]")).to_have_count(charts, timeout=DRAWN)
+    """Wait until so many charts are seen and none is loading."""
+    expect(page.locator("[data-test=dashboard-component-chart-holder]:visible")).to_have_count(charts, timeout=DRAWN)
     expect(page.locator("[data-test=loading-indicator], .loading")).to_have_count(0, timeout=DRAWN)
-    expect(page.locator("[data-test=slice-container] .slice_container, .slice_container")).to_have_count(charts, timeout=DRAWN)
+    expect(page.locator(".slice_container:visible")).to_have_count(charts, timeout=DRAWN)
 
 
 def problems(page: Page) -> list[str]:

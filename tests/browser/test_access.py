@@ -10,7 +10,7 @@ from lakehouse.datasets import get_dataset
 from tests.browser.conftest import USERS, Dashboards
 from tests.browser.forged import FORGED, OTHER, SITE, assert_only_own_rows, sql
 from tests.browser.pages import browser_page, log_in, number, open_dashboard, problems, tile
-from tests.browser.test_dashboards import CHARTS, FIRST_DAY
+from tests.browser.test_dashboards import FIRST_DAY, TABS
 from tests.support.superset import Api, rows
 
 pytestmark = pytest.mark.browser
@@ -190,7 +190,7 @@ def test_cookies_are_for_tls_only_where_people_come_by_it(dashboards: Dashboards
 def test_a_dashboard_of_a_viewer(dashboards: Dashboards, tmp_path: Path) -> None:
     with browser_page(tmp_path) as (page, outside):
         log_in(page, dashboards.address, "roxane", dashboards.password_of("roxane"))
-        open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+        open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"])
         assert problems(page) == []
         condition = f"site = '{SITE}' and date >= date '{FIRST_DAY}'"
         hits = dashboards.sql(f"select count(*) hits from access_logs where {condition}")[0]["hits"]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Dashboards
@@ -26,17 +27,18 @@ from tests.browser.pages import (
     number,
     open_dashboard,
     open_first_window,
+    open_tab,
     problems,
     tile,
     tile_of,
     wait_until_drawn,
 )  # fmt: skip
-from tests.support.charts import Superset
+from tests.support.charts import Superset, charts_by_tab
 
 pytestmark = pytest.mark.browser
 ASSETS = Path(__file__).parents[2] / "superset" / "assets"
-CHARTS = {
-    path.stem.replace("_", "-"): len(list((ASSETS / "charts" / path.stem).glob("*.yaml")))
+TABS = {
+    path.stem.replace("_", "-"): charts_by_tab(yaml.safe_load(path.read_text())["position"])
     for path in sorted((ASSETS / "dashboards").glob("*.yaml"))
 }
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
@@ -66,13 +68,14 @@ def between(first: str, last: str) -> str:
     return f"?native_filters=(NATIVE_FILTER-time:{data})"
 
 
-@pytest.mark.parametrize("slug", CHARTS)
+@pytest.mark.parametrize("slug", TABS)
 def test_a_person_sees_every_chart(dashboards: Dashboards, tmp_path: Path, slug: str) -> None:
     with browser_page(tmp_path) as (page, _):
         behave_like_a_person(page)
         log_in(page, dashboards.address, "admin", dashboards.password)
-        open_first_window(page, dashboards.address, slug, CHARTS[slug])
-        assert len(look_at_each(page, CHARTS[slug])) == CHARTS[slug]
+        open_first_window(page, dashboards.address, slug, TABS[slug])
+        charts = list((ASSETS / "charts" / slug.replace("-", "_")).glob("*.yaml"))
+        assert len(look_at_each(page, TABS[slug])) == len(charts)
         assert problems(page) == []
 
 
@@ -81,8 +84,8 @@ def test_nothing_is_drawn_all_the_time_while_charts_are_awaited(page: Page, dash
     page.route(questions, lambda _: None)
     page.goto(f"{dashboards.address}/superset/dashboard/web-traffic/")
     signs = page.locator("[data-test=dashboard-component-chart-holder] [data-test=loading-indicator]")
-    expect(signs.locator("img[src^='data:image/svg+xml']")).to_have_count(CHARTS["web-traffic"], timeout=DRAWN)
-    expect(signs).to_have_count(CHARTS["web-traffic"])
+    expect(signs.locator("img[src^='data:image/svg+xml']")).to_have_count(TABS["web-traffic"]["Traffic"], timeout=DRAWN)
+    expect(signs).to_have_count(TABS["web-traffic"]["Traffic"])
     themes = page.evaluate("JSON.parse(document.getElementById('app').dataset.bootstrap).common.theme")
     assert [themes[name]["echartsOptionsOverrides"] for name in ("default", "dark")] == [{"animation": False}] * 2
     assert themes["default"]["token"]["colorLink"], "the rest is Superset's"
@@ -93,13 +96,13 @@ def test_what_columns_are_called_is_not_asked_before_each_dashboard(page: Page, 
     sizes = """performance.getEntriesByType("resource").filter(entry => entry.name.includes("/drill_info/"))
         .map(entry => entry.transferSize)"""
     for _ in range(2):
-        open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+        open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"])
         page.wait_for_function(f"{sizes}.length > 0")
     assert not any(page.evaluate(sizes))
 
 
 def test_what_people_do_is_written_down(page: Page, dashboards: Dashboards) -> None:
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+    open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"])
     with closing(sqlite3.connect(dashboards.state / "superset.db")) as database:
         assert ("DashboardRestApi.get",) in database.execute("SELECT action FROM logs").fetchall()
 
@@ -140,21 +143,24 @@ TILES = {
 """What numbers on the dashboards are in SQL over the rows."""
 
 
-@pytest.mark.parametrize("slug", CHARTS)
+@pytest.mark.parametrize("slug", TABS)
 def test_every_chart_is_drawn_and_true(dashboards: Dashboards, page: Page, slug: str) -> None:
-    open_dashboard(page, dashboards.address, slug, CHARTS[slug])
+    open_dashboard(page, dashboards.address, slug, TABS[slug])
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{slug}.png", full_page=True)
-    assert problems(page) == []
+    for place, name in enumerate(TABS[slug], 1):
+        open_tab(page, TABS[slug], name)
+        page.screenshot(path=SCREENSHOTS / f"{slug}-{place}.png", full_page=True)
+        assert problems(page) == [], name
     for title, query in TILES[slug].items():
         (expected,) = dashboards.sql(query)[0].values()
         assert number(tile(page, title)) == float(str(expected)), title
 
 
 def test_a_click_filters_the_other_charts(dashboards: Dashboards, page: Page) -> None:
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"])
+    open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"])
+    open_tab(page, TABS["web-traffic"], "Paths and bytes")
     page.locator("[data-test=dashboard-component-chart-holder] td", has_text=re.compile("^geoserver$")).first.click()
-    wait_until_drawn(page, CHARTS["web-traffic"])
+    wait_until_drawn(page, TABS["web-traffic"]["Paths and bytes"])
     condition = f"application = 'geoserver' and date >= date '{FIRST_DAY}'"
     (hits,) = dashboards.sql(f"select count(*) from access_logs where {condition}")[0].values()
     expect(tile_of(page, "Hits")).to_have_text(f"{hits:,}", timeout=DRAWN)
@@ -193,9 +199,9 @@ FILTERS = {
 """Filters that somebody sets, one after the other, their values, a tile that they change, and what it is then in SQL."""
 
 
-@pytest.mark.parametrize("slug", CHARTS)
+@pytest.mark.parametrize("slug", TABS)
 def test_filters_on_site_application_and_threshold(dashboards: Dashboards, page: Page, slug: str) -> None:
-    open_dashboard(page, dashboards.address, slug, CHARTS[slug])
+    open_dashboard(page, dashboards.address, slug, TABS[slug])
     for name, value, title, query in FILTERS[slug]:
         before = tile(page, title)
         (answer,) = dashboards.sql(query.format(days=f"date >= date '{FIRST_DAY}'"))[0].values()
@@ -206,7 +212,8 @@ def test_filters_on_site_application_and_threshold(dashboards: Dashboards, page:
 
 
 def test_all_requests_of_the_time_range_can_be_leafed_through(dashboards: Dashboards, page: Page) -> None:
-    open_dashboard(page, dashboards.address, "classification-api", CHARTS["classification-api"])
+    open_dashboard(page, dashboards.address, "classification-api", TABS["classification-api"])
+    open_tab(page, TABS["classification-api"], "Newest requests")
     (requests,) = dashboards.sql(f"select count(*) from api_logs where date >= date '{FIRST_DAY}'")[0].values()
     pages = chart_of(page, "Newest requests").locator(".pagination a")
     assert pages.last.inner_text() == str(math.ceil(float(str(requests)) / 10))
@@ -217,8 +224,8 @@ def test_all_requests_of_the_time_range_can_be_leafed_through(dashboards: Dashbo
 
 
 def test_a_chart_without_rows_is_a_problem(dashboards: Dashboards, page: Page) -> None:
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], between("2001-01-01", "2001-01-02"))
-    assert len(problems(page)) == CHARTS["web-traffic"]
+    open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"], between("2001-01-01", "2001-01-02"))
+    assert len(problems(page)) == TABS["web-traffic"]["Traffic"]
 
 
 def test_a_chart_with_an_error_is_a_problem(dashboards: Dashboards, page: Page) -> None:
@@ -236,7 +243,7 @@ def test_a_chart_with_an_error_is_a_problem(dashboards: Dashboards, page: Page) 
 
 def test_a_filter_on_days(dashboards: Dashboards, page: Page) -> None:
     days = between(str(YESTERDAY - timedelta(days=2)), str(YESTERDAY))
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
+    open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"], days)
     assert problems(page) == []
     condition = f"date >= date '{YESTERDAY - timedelta(days=2)}' and date < date '{YESTERDAY}'"
     hits = dashboards.sql(f"select count(*) hits from access_logs where {condition}")[0]["hits"]
@@ -245,9 +252,7 @@ def test_a_filter_on_days(dashboards: Dashboards, page: Page) -> None:
 
 def test_percentiles_are_those_of_the_package(dashboards: Dashboards, page: Page) -> None:
     day = str(YESTERDAY)
-    open_dashboard(
-        page, dashboards.address, "web-traffic", CHARTS["web-traffic"], between(day, str(YESTERDAY + timedelta(days=1)))
-    )
+    open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"], between(day, str(YESTERDAY + timedelta(days=1))))
     row = dashboards.sql(
         "with b as (select middle_ms, sum(hits) hits from access_logs_latency "
         f"where day = date '{day}' group by 1), c as (select middle_ms, sum(hits) over (order by middle_ms) running, "
@@ -258,7 +263,7 @@ def test_percentiles_are_those_of_the_package(dashboards: Dashboards, page: Page
 
 def test_a_load_shows_without_a_restart(dashboards: Dashboards, page: Page, tmp_path: Path) -> None:
     days = between(str(YESTERDAY - timedelta(days=1)), str(YESTERDAY + timedelta(days=1)))
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
+    open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"], days)
     before = number(tile(page, "Hits"))
     log = tmp_path / "new.log"
     line = f'192.0.2.7 - - [{YESTERDAY:%d/%b/%Y}:10:00:00 +0000] "GET /new HTTP/1.1" 200 10 "-" "curl/8"\n'
@@ -267,7 +272,7 @@ def test_a_load_shows_without_a_restart(dashboards: Dashboards, page: Page, tmp_
     subprocess.run(command, env=dashboards.environment, check=True, stdout=subprocess.DEVNULL)
     # The same rows in another range: the answer is not in the cache.
     days = between(str(YESTERDAY - timedelta(days=1)), str(YESTERDAY + timedelta(days=2)))
-    open_dashboard(page, dashboards.address, "web-traffic", CHARTS["web-traffic"], days)
+    open_dashboard(page, dashboards.address, "web-traffic", TABS["web-traffic"], days)
     assert number(tile(page, "Hits")) == before + 7
 
 
@@ -282,5 +287,5 @@ def test_an_unload_is_no_load(dashboards: Dashboards, page: Page, tmp_path: Path
     assert unloads == 1
     # The time range makes it another question than those that are in the cache.
     days = between(str(FIRST_DAY), str(YESTERDAY + timedelta(days=4)))
-    open_dashboard(page, dashboards.address, "lakehouse-health", CHARTS["lakehouse-health"], days)
+    open_dashboard(page, dashboards.address, "lakehouse-health", TABS["lakehouse-health"], days)
     assert number(tile(page, "Loads")) == loads

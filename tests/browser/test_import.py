@@ -16,6 +16,7 @@ import yaml
 
 from tests.browser.conftest import PYTHON, REPOSITORY, SERVE, START, Dashboards
 from tests.browser.pages import browser_page, log_in, open_dashboard
+from tests.browser.test_dashboards import TABS
 from tests.support.superset import Api
 
 pytestmark = pytest.mark.browser
@@ -254,7 +255,7 @@ def test_a_title_changed_in_the_dialog_of_the_dashboard_is_all_that_an_export_wr
     try:
         with browser_page(tmp_path / "chromium") as (page, outside):
             log_in(page, dashboards.address, "admin", dashboards.password)
-            open_dashboard(page, dashboards.address, "geo-services", len(list((original / "charts" / "geo_services").iterdir())))
+            open_dashboard(page, dashboards.address, "geo-services", TABS["geo-services"])
             page.locator("[data-test=edit-dashboard-button]").click()
             page.locator("[data-test=actions-trigger]").click()
             page.get_by_text("Edit properties").click()

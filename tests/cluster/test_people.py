@@ -75,10 +75,10 @@ def test_a_forged_question_shows_no_row_of_another_site(admin: Api, viewer: Api,
 @pytest.mark.long
 @pytest.mark.browser
 def test_a_dashboard_of_a_viewer(configured: Release, address: str, tmp_path: Path) -> None:
-    charts = administrator(configured, address).charts("web-traffic")
+    tabs = administrator(configured, address).tabs("web-traffic")
     with browser_page(tmp_path) as (page, outside):
         log_in(page, address, "roxane", password(configured, "roxane"))
-        open_dashboard(page, address, "web-traffic", len(charts))
+        open_dashboard(page, address, "web-traffic", tabs)
         assert problems(page) == []
         [[hits]] = configured.trino(
             f"SELECT sum(hits) FROM access_logs_traffic WHERE site = '{SITE}' "

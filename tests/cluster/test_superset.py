@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.browser.conftest import PYTHON, serving
-from tests.browser.pages import SCREENSHOTS, browser_page, log_in, open_dashboard, problems
+from tests.browser.pages import SCREENSHOTS, browser_page, log_in, open_dashboard, open_tab, problems
 from tests.cluster.tools import PROJECT, Release, conditions, until
 from tests.s3server import S3Server
 from tests.support.charts import Rows, Superset
@@ -125,9 +125,12 @@ def test_every_dashboard_in_a_browser(release: Release, tmp_path: Path) -> None:
         log_in(page, address, "admin", release.secret("superset", "admin-password"))
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         for slug in superset.dashboards():
-            open_dashboard(page, address, slug, len(superset.charts(slug)))
-            page.screenshot(path=SCREENSHOTS / f"trino-{slug}.png", full_page=True)
-            assert problems(page) == []
+            tabs = superset.tabs(slug)
+            open_dashboard(page, address, slug, tabs)
+            for place, name in enumerate(tabs, 1):
+                open_tab(page, tabs, name)
+                page.screenshot(path=SCREENSHOTS / f"trino-{slug}-{place}.png", full_page=True)
+                assert problems(page) == [], name
         assert outside == set()
 
 

@@ -39,6 +39,10 @@ class Superset:
         """Slugs of all dashboards."""
         return sorted(dashboard["slug"] for dashboard in self.get("/api/v1/dashboard/")["result"])
 
+    def tabs(self, dashboard: str) -> dict[str, int]:
+        """See `charts_by_tab`."""
+        return charts_by_tab(json.loads(self.get(f"/api/v1/dashboard/{dashboard}")["result"]["position_json"]))
+
     def charts(self, dashboard: str, row_limit: int | None = None) -> dict[str, Rows]:
         """Rows of every chart of a dashboard for the last 20 days, by its name; as many as it shows, or as are asked for."""
         found = {}
@@ -53,6 +57,19 @@ class Superset:
         if not response.ok:
             raise requests.HTTPError(f"{response.status_code}: {response.text[:2000]}", response=response)
         return response.json()
+
+
+def charts_by_tab(position: dict[str, Any]) -> dict[str, int]:
+    """How many charts are seen when a tab of a dashboard is open: its own, and those that stand outside all tabs.
+
+    Args:
+        position: the parts of the dashboard by their ids.
+    """
+    parts = [part for part in position.values() if isinstance(part, dict)]
+    tabs = [part for part in parts if part["type"] == "TAB"]
+    ways = [set(part["parents"]) for part in parts if part["type"] == "CHART"]
+    outside = sum(way.isdisjoint(tab["id"] for tab in tabs) for way in ways)
+    return {tab["meta"]["text"]: outside + sum(tab["id"] in way for way in ways) for tab in tabs}
 
 
 def query_context(form: dict[str, Any]) -> dict[str, Any]:

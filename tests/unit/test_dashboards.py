@@ -18,6 +18,7 @@ from lakehouse.catalog import rollup_columns, table_columns
 from lakehouse.datasets import get_dataset
 from lakehouse.ledger import LOAD_REPORTS
 from superset.asset_files import ENGINES, AssetError, dump, for_engine, read_assets
+from tests.support.charts import charts_by_tab
 
 ASSETS = Path(os.environ.get("LAKEHOUSE_TEST_ASSETS") or Path(__file__).parents[2] / "superset" / "assets")
 FILES = {path: content for path, content in read_assets(ASSETS).items() if path != "metadata.yaml"}
@@ -41,6 +42,7 @@ COLUMN_UNITS = {
 """What the description of a column says, by its type."""
 NUMBERED = {"id", "chartId", "slice_id", "datasetId", "datasource_id", "database_id", "dashboardId"}
 """Keys whose numbers only one Superset knows; files name objects by UUID, and the parts of a dashboard by words."""
+MAX_CHARTS_SEEN = 8
 LAST_20_DAYS = 'DATEADD(DATETIME("today"), -19, day) : DATEADD(DATETIME("today"), 1, day)'
 
 
@@ -202,6 +204,7 @@ def test_dashboards_are_filtered_by_time_site_and_application(path: str) -> None
         assert "sliceName" not in cell["meta"], "the chart's file has its name"
     for row in (cell for cell in content["position"].values() if isinstance(cell, dict) and cell["type"] == "ROW"):
         assert sum(content["position"][child]["meta"]["width"] for child in row["children"]) == 12, "a row is 12 columns wide"
+    assert max(charts_by_tab(content["position"]).values()) <= MAX_CHARTS_SEEN, "all of a tab's charts are asked for at once"
     filters = {item["name"]: item for item in content["metadata"]["native_filter_configuration"]}
     assert {"Time range", "Site"} <= set(filters)
     # An API has endpoints and a lakehouse has datasets where a web server has applications.
