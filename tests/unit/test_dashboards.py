@@ -42,7 +42,7 @@ COLUMN_UNITS = {
 """What the description of a column says, by its type."""
 NUMBERED = {"id", "chartId", "slice_id", "datasetId", "datasource_id", "database_id", "dashboardId"}
 """Keys whose numbers only one Superset knows; files name objects by UUID, and the parts of a dashboard by words."""
-MAX_CHARTS_SEEN = 8
+MAX_CHARTS_SEEN = 10
 LAST_20_DAYS = 'DATEADD(DATETIME("today"), -19, day) : DATEADD(DATETIME("today"), 1, day)'
 
 
