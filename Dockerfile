@@ -18,7 +18,7 @@ COPY --from=native /native/target/release/liblakehouse_native.so lakehouse/
 # package is the one that was installed. pip and setuptools have no work left in the image.
 RUN /opt/lakehouse/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && cd / && /opt/lakehouse/bin/python -c \
-        "from lakehouse.datasets.access_logs.native import library; assert library(), 'the compiled parser does not load'" \
+        "from lakehouse.compiled import library; assert library(), 'the compiled parser does not load'" \
     && /opt/lakehouse/bin/pip uninstall --yes setuptools pip
 
 FROM ${PYTHON_IMAGE}

@@ -20,8 +20,10 @@ from pyiceberg.table import Table
 
 from lakehouse.catalog import LINE, arrow_schema
 from lakehouse.commit import EPOCH, StagedFiles, data_file
+from lakehouse.compiled import library
 from lakehouse.datasets.base import Column
 from lakehouse.datasets.encoded_rows import EncodedRows
+from lakehouse.encoded_parquet import EncodedParquetWriter
 from lakehouse.spill import PIECE_ROWS, SpilledRows
 from lakehouse.storage import storage_errors
 
@@ -54,7 +56,7 @@ Partition = tuple[datetime.date, str]
 class _OpenFile:
     path: str
     sink: Any
-    writer: pq.ParquetWriter
+    writer: pq.ParquetWriter | EncodedParquetWriter
     schema: pa.Schema
     rows: int = 0
     bounds: dict[str, tuple[Any, Any]] = field(default_factory=dict)
@@ -209,18 +211,22 @@ class PartitionWriter:
         encoded = [field.name for field in schema if pa.types.is_dictionary(field.type)]
         path = self._staged.next_path()
         sink = self._table.io.new_output(path).create(overwrite=True)
-        writer = pq.ParquetWriter(
-            sink,
-            schema,
-            compression=compression,
-            compression_level=1 if compression == "zstd" else None,
-            use_dictionary=sorted({*self._dictionary, *encoded}),
-            dictionary_pagesize_limit=ENCODED_BYTES if encoded else DICTIONARY_BYTES,
-            column_encoding=self._packed,
-            write_statistics=["ts"] if "ts" in self._schema.names else True,
-            write_batch_size=BATCH_ROWS,
-            max_rows_per_page=BATCH_ROWS,
-            store_schema=False,
+        options = {
+            "compression": compression,
+            "compression_level": 1 if compression == "zstd" else None,
+            "use_dictionary": sorted({*self._dictionary, *encoded}),
+            "dictionary_pagesize_limit": ENCODED_BYTES if encoded else DICTIONARY_BYTES,
+            "column_encoding": self._packed,
+            "write_statistics": ["ts"] if "ts" in self._schema.names else True,
+            "write_batch_size": BATCH_ROWS,
+            "max_rows_per_page": BATCH_ROWS,
+            "store_schema": False,
+        }
+        native = library() if encoded else None
+        writer = (
+            EncodedParquetWriter(native, sink, schema, frozenset({"ts", *(self._packed or ())}), options)
+            if native
+            else pq.ParquetWriter(sink, schema, **options)
         )
         return _OpenFile(path, sink, writer, schema)
 

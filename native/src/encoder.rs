@@ -1,5 +1,6 @@
 //! Blocks of lines as columns of numbers: distinct texts once, and for each row the number of its text.
 
+use crate::bytes::bytes_of;
 use crate::interner::{Interner, BATCH, NONE};
 use crate::line::{cut, Clock, Line};
 use crate::target::{application, folder, parameters, split};
@@ -445,15 +446,4 @@ impl<'a> Ascii<'a> {
 /// A text; none for "-" and "", which servers write for what is not there.
 fn optional(text: &[u8]) -> Option<&[u8]> {
     (!matches!(text, b"" | b"-")).then_some(text)
-}
-
-/// Numbers that C may read as bytes.
-trait Plain {}
-impl Plain for i32 {}
-impl Plain for i64 {}
-impl Plain for u64 {}
-
-fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
-    // SAFETY: integers have no padding, and the slice spans exactly theirs.
-    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), std::mem::size_of_val(numbers)) }
 }

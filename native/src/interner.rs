@@ -156,7 +156,7 @@ fn prefetch<T: ?Sized>(what: &T) {
 }
 
 /// Multiply and fold (Yi and others, "wyhash", the public domain), sixteen bytes at a time.
-fn hash(text: &[u8], seed: u64) -> u64 {
+pub fn hash(text: &[u8], seed: u64) -> u64 {
     let mut state = seed ^ (text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let (first, last) = match text.len() {
         0..=3 => text.iter().fold((0, 0), |(known, _), &byte| {

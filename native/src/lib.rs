@@ -1,11 +1,15 @@
 //! Cuts and encodes the usual lines of access logs in one pass over a block of text.
 //!
 //! The C interface of `lakehouse/datasets/access_logs/native.py`, which says what each answer means. What is not usual is
-//! left to Python, which gives the same rows without this library.
+//! left to Python, which gives the same rows without this library. What it has encoded becomes pages of Parquet files here, too:
+//! see `page_interface`.
 
+mod bytes;
 mod encoder;
 mod interner;
 mod line;
+mod page_interface;
+mod pages;
 mod target;
 mod visitor;
 
@@ -14,7 +18,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 
 /// Raised when the C interface changes, so that a library of another version is not used.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 const PANICKED: i64 = -1;
 
 #[no_mangle]

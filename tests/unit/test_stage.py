@@ -1,5 +1,6 @@
 """PartitionWriter: what goes in comes out, in the right files, whatever the order and number of partitions."""
 
+from ctypes import CDLL
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from pyiceberg.manifest import DataFile
 from lakehouse import spill, stage
 from lakehouse.catalog import ensure_table, open_catalog, table_columns
 from lakehouse.commit import StagedFiles, partition_day
+from lakehouse.compiled import library
 from lakehouse.datasets.access_logs.encoded import encode
 from lakehouse.datasets.encoded_rows import EncodedRows
+from lakehouse.errors import StorageError
 from lakehouse.settings import load_settings
 from tests.support.tiny import TINY
 
@@ -97,10 +100,16 @@ def written(staged: RecordedFiles) -> pl.DataFrame:
     return pl.concat(found).sort("_line")
 
 
-@settings(max_examples=25, deadline=None)
-@given(blocks=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=5))
-def test_encoded_rows_in_are_rows_out(table: Any, blocks: list[list[int]]) -> None:
-    """Blocks of one day, of a few and of too many; a file holds no text that only rows of another day had."""
+@settings(max_examples=50, deadline=None)
+@given(
+    blocks=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=5),
+    native=st.sampled_from([library(), None]),
+)
+def test_encoded_rows_in_are_rows_out(table: Any, blocks: list[list[int]], native: CDLL | None) -> None:
+    """Blocks of one day, of a few and of too many; a file holds no text that only rows of another day had.
+
+    With the compiled library, where there is one, and without.
+    """
     staged = RecordedFiles(table, f"load-{id(blocks)}")
     frames = []
     with pytest.MonkeyPatch.context() as patch:
@@ -108,6 +117,7 @@ def test_encoded_rows_in_are_rows_out(table: Any, blocks: list[list[int]]) -> No
         patch.setattr(spill, "RUN_BATCH_ROWS", 2)
         patch.setattr(stage, "PIECE_ROWS", 4)
         patch.setattr(stage, "ENCODED_FROM_ROWS", 4)
+        patch.setattr(stage, "library", lambda: native)
         patch.setattr(stage, "DIRECT_PARTITIONS", 3)
         with stage.PartitionWriter(table, COLUMNS, staged) as writer:
             first = 1
@@ -127,3 +137,20 @@ def encoded_rows(rows: pl.DataFrame) -> EncodedRows:
     found = {name: encode(rows[name]) for name in ("site", "text", "_input")}
     frame = rows.with_columns(column.positions.alias(name) for name, column in found.items())
     return EncodedRows(frame, {name: column.values.to_arrow().cast(pa.string()) for name, column in found.items()})
+
+
+class FullDisk(RecordedFiles):
+    """Names the file that takes nothing."""
+
+    def next_path(self) -> str:
+        return "/dev/full"
+
+
+@pytest.mark.parametrize("native", [library(), None])
+def test_encoded_rows_on_a_full_disk_are_no_file(table: Any, native: CDLL | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "ENCODED_FROM_ROWS", 1)
+    monkeypatch.setattr(stage, "library", lambda: native)
+    staged = FullDisk(table, "load-full")
+    with pytest.raises(StorageError, match="the disk is full"), stage.PartitionWriter(table, COLUMNS, staged) as writer:
+        writer.write_encoded(encoded_rows(frame([(0, 0)] * 5, 1)))
+    assert staged.added == []

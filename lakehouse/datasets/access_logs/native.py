@@ -1,4 +1,4 @@
-"""The compiled way of the usual lines: the library of the folder `native/`, where it was built.
+"""The compiled way of the usual lines.
 
 It cuts the same lines as `regular.py` (but for those with a virtual host), finds the distinct values of each column, and
 derives what takes long in numpy. What is computed of an agent or of a request to an application stays in Python, once for
@@ -6,10 +6,7 @@ each distinct one. Everything works without the library, only slower.
 """
 
 import ctypes
-import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,13 +27,9 @@ from lakehouse.datasets.access_logs.users import users
 from lakehouse.datasets.encoded_rows import EncodedRows
 from lakehouse.errors import DatasetError
 
-LIBRARY = Path(__file__).parents[2] / ("liblakehouse_native.dylib" if sys.platform == "darwin" else "liblakehouse_native.so")
-"""Where `make` puts the library, in the package itself."""
-
 MAX_REMEMBERED_BYTES = 16 * 2**20
 """Text of agents, of requests to applications, and of users that is remembered from block to block."""
 
-_INTERFACE = 3
 _AGENTS, _REQUESTS, _USERS = 0, 1, 2
 _ROWS: Mapping[str, type[np.generic]] = {
     "line": np.int64, "ts": np.int64, "status": np.int32, "bytes": np.int64, "method": np.uint8, "protocol": np.uint8,
@@ -56,36 +49,11 @@ Codes = npt.NDArray[np.int32]
 _Value = TypeVar("_Value", bound=np.generic)
 
 
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled library; None where there is none, or one of another version."""
-    try:
-        found = ctypes.CDLL(str(LIBRARY))
-        if found.lakehouse_interface() != _INTERFACE:
-            return None
-    except (OSError, AttributeError):
-        return None
-    address, size = ctypes.c_void_p, ctypes.c_size_t
-    found.lakehouse_open.argtypes = (address, size, ctypes.c_char_p, size)
-    found.lakehouse_open.restype = address
-    found.lakehouse_close.argtypes = (address,)
-    found.lakehouse_encode.argtypes = (address, ctypes.c_char_p, size, ctypes.c_int64)
-    found.lakehouse_encode.restype = ctypes.c_int64
-    found.lakehouse_network.argtypes = (address, ctypes.c_char_p, size)
-    found.lakehouse_network.restype = ctypes.c_int64
-    found.lakehouse_forget.argtypes = (address, ctypes.c_uint32)
-    found.lakehouse_visitors.argtypes = (address, address, size, address, size, address)
-    found.lakehouse_visitors.restype = ctypes.c_int64
-    found.lakehouse_array.argtypes = (address, ctypes.c_uint32, ctypes.POINTER(size))
-    found.lakehouse_array.restype = address
-    return found
-
-
 class NativeEncoder:
     """Cuts, encodes and enriches the usual lines of block after block.
 
     Args:
-        native: see `library`.
+        native: see `compiled.library`.
         mapping: path prefix to application.
         privacy: what is kept of addresses and names.
     """

@@ -5,13 +5,14 @@ from typing import Any
 
 import polars as pl
 
+from lakehouse.compiled import library
 from lakehouse.datasets.access_logs.columns import ROW_SCHEMA
 from lakehouse.datasets.access_logs.combined import CombinedFormat
 from lakehouse.datasets.access_logs.enrich import Enricher
 from lakehouse.datasets.access_logs.fields import Format, RawBlock
 from lakehouse.datasets.access_logs.formats import COMBINED, detected_format, known_reason, named_format
 from lakehouse.datasets.access_logs.lines import Block
-from lakehouse.datasets.access_logs.native import NativeEncoder, library
+from lakehouse.datasets.access_logs.native import NativeEncoder
 from lakehouse.datasets.base import MAX_REJECT_TEXT, REJECT_SCHEMA, ParseContext, Parsed
 
 

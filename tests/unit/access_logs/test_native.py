@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from lakehouse.compiled import library
 from lakehouse.datasets.access_logs import DATASET, native
 from lakehouse.datasets.access_logs.columns import ROW_SCHEMA
-from lakehouse.datasets.access_logs.native import library
 from lakehouse.datasets.access_logs.parser import AccessLogParser
 from lakehouse.datasets.base import ParseContext, Parsed
 from lakehouse.sample import write_sample
