@@ -212,7 +212,7 @@ class _Agents:
             return
         described = agents.describe(new)
         for name, distinct in self._described.items():
-            distinct.extend(described[name].to_list())
+            distinct.extend(described[name])
         self.is_bot = np.concatenate([self.is_bot[:-1], described["is_bot"].to_numpy(), self.is_bot[-1:]])
         self.words = np.concatenate([self.words[:-1], self._word(new), self.words[-1:]])
 
@@ -248,7 +248,7 @@ class _Requests:
         prefix = self._prefixes.gather(number.cast(pl.UInt32()))
         found = applications.describe_distinct(pl.DataFrame({"prefix": prefix, "path": path}).hstack(parameters), self._mapping)
         for name, distinct in self._distinct.items():
-            distinct.extend(found[name].to_list())
+            distinct.extend(found[name])
         self._plain = pl.concat([self._plain, found.select(self._plain.columns)], rechunk=True)
 
     def columns(self, numbers: Codes) -> tuple[dict[str, tuple[Codes, pa.StringArray]], dict[str, pl.Series]]:
@@ -291,12 +291,15 @@ class _Distinct:
         self._numbers: dict[str | None, int] = {None: -1}
         self._codes: Codes = np.array([-1], np.int32)
 
-    def extend(self, texts: Sequence[str | None]) -> None:
+    def extend(self, texts: pl.Series) -> None:
         """Add what the next numbers have."""
-        new = dict.fromkeys(text for text in texts if text not in self._numbers)
-        self._numbers.update(zip(new, range(len(self._numbers) - 1, len(self._numbers) - 1 + len(new)), strict=True))
-        codes = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(texts))
-        self._codes = np.concatenate([self._codes[:-1], codes, self._codes[-1:]])
+        if texts.null_count() == len(texts):  # as most of what requests could have
+            self._codes = np.concatenate([self._codes, np.full(len(texts), -1, np.int32)])
+            return
+        found = encode(texts)
+        codes = [self._numbers.setdefault(text, len(self._numbers) - 1) for text in found.values.to_list()]
+        own = _at(np.array([*codes, -1], np.int32), found.positions.fill_null(-1).to_numpy())
+        self._codes = np.concatenate([self._codes[:-1], own, self._codes[-1:]])
 
     def of(self, numbers: Codes, used: Positions) -> tuple[Codes, pa.StringArray]:
         """The column of rows with these numbers, -1 for none: which of the texts, and those.

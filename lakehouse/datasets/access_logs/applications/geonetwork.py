@@ -16,28 +16,27 @@ _REQUESTS = {
 }
 """Path to what the API was asked for; the first that fits counts."""
 
-_PATH = pl.col("path").str.strip_chars_end("/")
-_REQUESTED = [pl.when(_PATH.str.contains(pattern)).then(pl.lit(name)) for pattern, name in _REQUESTS.items()]
-
 _DOWNLOAD = r"/attachments/[^/]+$|/formatters/(?:zip|pdf|csv)\b|/(?:resources\.get|mef\.export|csv\.search|pdf\.search)$"
+
+_PATH, _IS_CSW = pl.col("path"), pl.col("is_csw")
+_FOUND = {
+    "service": pl.coalesce("service", pl.when(_IS_CSW).then(pl.lit("CSW"))),
+    "request": pl.coalesce(
+        "request",
+        *(pl.when(_PATH.str.contains(pattern)).then(pl.lit(name)) for pattern, name in _REQUESTS.items()),
+        pl.when(~_IS_CSW).then(_PATH.str.extract(_OLDER_SERVICE)),
+    ),
+    "record_uuid": pl.coalesce(
+        _PATH.str.extract(_RECORD),
+        "uuid",
+        # Elsewhere than in CSW, `id` is a number of the catalogue's own.
+        pl.when(_IS_CSW).then("id").otherwise(pl.col("id").str.extract(_UUID)),
+    ),
+    "is_download": _PATH.str.contains(_DOWNLOAD),
+}
 
 
 def describe(requests: pl.DataFrame) -> pl.DataFrame:
     """See `applications.Module`. `request` is the operation of CSW, the API's resource or the older service's name."""
-    path = _PATH
-    csw = path.str.contains(_CSW)
-    return requests.with_columns(
-        service=pl.coalesce("service", pl.when(csw).then(pl.lit("CSW"))),
-        request=pl.coalesce(
-            "request",
-            *_REQUESTED,
-            pl.when(~csw).then(path.str.extract(_OLDER_SERVICE)),
-        ),
-        record_uuid=pl.coalesce(
-            path.str.extract(_RECORD),
-            "uuid",
-            # Elsewhere than in CSW, `id` is a number of the catalogue's own.
-            pl.when(csw).then("id").otherwise(pl.col("id").str.extract(_UUID)),
-        ),
-        is_download=path.str.contains(_DOWNLOAD),
-    )
+    path = requests["path"].str.strip_chars_end("/")
+    return requests.with_columns(path, path.str.contains(_CSW).alias("is_csw")).with_columns(**_FOUND)

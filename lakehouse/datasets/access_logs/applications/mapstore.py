@@ -13,8 +13,10 @@ _REQUESTS = {
 """Path to what MapStore's own server was asked for; the first that fits counts."""
 
 
+_REQUEST = pl.coalesce(pl.when(pl.col("path").str.contains(pattern)).then(pl.lit(name)) for pattern, name in _REQUESTS.items())
+_IS_DOWNLOAD = pl.col("request").eq_missing(pl.lit("Print"))
+
+
 def describe(requests: pl.DataFrame) -> pl.DataFrame:
     """See `applications.Module`. A finished print is a download."""
-    path = pl.col("path")
-    request = pl.coalesce(pl.when(path.str.contains(pattern)).then(pl.lit(name)) for pattern, name in _REQUESTS.items())
-    return ogc.only(requests, request=request, is_download=request.eq_missing(pl.lit("Print")))
+    return ogc.only(requests, request=_REQUEST).with_columns(is_download=_IS_DOWNLOAD)

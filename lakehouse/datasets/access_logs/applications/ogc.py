@@ -2,6 +2,8 @@
 
 Requests are read in three steps: `read_parameters` makes working columns of the query, the application's module and
 `read_api` fill in what the path says, `finish` makes `FIELDS` of them.
+
+Expressions are made once, with the module: for a block with few new requests that takes longer than evaluating them.
 """
 
 from collections.abc import Mapping
@@ -56,6 +58,8 @@ WORKING: Mapping[str, pl.DataType] = dict.fromkeys([*_PARAMETERS, "workspace", "
     ["is_download", "grid"], pl.Boolean()
 )
 """Working columns: text as it was asked for, whether that is data, and whether it is one tile of a grid."""
+
+_UNKNOWN: Mapping[str, pl.Expr] = {name: pl.lit(None, data_type) for name, data_type in WORKING.items()}
 
 _PARAMETER = r"(?i)(?:^|[&?;])(?:{})=([^&]+)"
 """`&amp;` copied from a page's source, and a second `?`, part parameters too."""
@@ -147,6 +151,22 @@ _PART_OF: Mapping[str, str] = {
 }
 """Part of the standard that a resource belongs to, where the path does not say."""
 
+_PART = pl.coalesce(
+    pl.col("api_part").str.to_titlecase(),
+    pl.col("resource").replace_strict(_PART_OF, default=None, return_dtype=pl.String()),
+)
+_WHOLE = pl.col("resource").eq("Items") & ~pl.col("f").str.to_lowercase().str.contains("html", literal=True)
+_IF_API = pl.when(pl.col("api_root").is_not_null())
+_READ: Mapping[str, pl.Expr] = {
+    "service": _IF_API.then(pl.concat_str(pl.lit("OGCAPI"), _PART, separator="-", ignore_nulls=True)).otherwise("service"),
+    "request": _IF_API.then("resource").otherwise("request"),
+    "layers": _IF_API.then(pl.col("api_rest").fill_null("").str.extract(r"^/collections/([^/]+)")).otherwise("layers"),
+    "workspace": pl.coalesce("workspace", "api_workspace"),
+    "image_format": _IF_API.then(pl.coalesce("f", "image_format")).otherwise("image_format"),
+    "grid": _IF_API.then(pl.col("resource").eq("Tile").fill_null(False)).otherwise("grid"),
+    "is_download": pl.col("is_download") | _WHOLE.fill_null(False),
+}
+
 
 def known_parameters(query: pl.Series) -> pl.Series:
     """Queries reduced to the parameters that are read, which leaves few distinct ones; "" for none."""
@@ -171,7 +191,6 @@ def parameters_of(values: list[pl.Series]) -> pl.DataFrame:
             place of the first, the others are null.
     """
     unread = values[1].is_null().arg_true()
-    values = [value.zip_with(value != "", pl.Series([None], dtype=pl.String())) for value in values]
     if not unread.is_empty():
         found = _extracted(known_parameters(values[0].gather(unread).fill_null("")))
         values = [value.scatter(unread, own) for value, own in zip(values, found, strict=True)]
@@ -183,9 +202,10 @@ def _extracted(query: pl.Series) -> list[pl.Series]:
 
 
 def _working(values: list[pl.Series]) -> pl.DataFrame:
-    """The working columns of values as they stand in queries."""
-    # Decoding all columns as one saves many small steps.
-    decoded = percent_decode(pl.concat([value.alias("") for value in values]))
+    """The working columns of values as they stand in queries, null or "" for none."""
+    # All columns as one: that saves many small steps.
+    joined = pl.concat([value.alias("") for value in values])
+    decoded = percent_decode(joined.zip_with(joined != "", pl.Series([None], dtype=pl.String())))
     rows = len(values[0])
     return pl.DataFrame([decoded.slice(place * rows, rows).alias(name) for place, name in enumerate(_PARAMETERS)]).with_columns(
         **_NOT_IN_QUERY
@@ -201,23 +221,54 @@ def read_api(frame: pl.DataFrame) -> pl.DataFrame:
     found = frame["path"].str.extract_groups(_API).struct.unnest()
     if found["root"].null_count() == frame.height:
         return frame
-    rest = pl.col("api_rest").fill_null("")
-    frame = frame.hstack(found.rename(_API_COLUMNS)).with_columns(_RESOURCE)
-    part = pl.coalesce(
-        pl.col("api_part").str.to_titlecase(),
-        pl.col("resource").replace_strict(_PART_OF, default=None, return_dtype=pl.String()),
-    )
-    whole = pl.col("resource").eq("Items") & ~pl.col("f").str.to_lowercase().str.contains("html", literal=True)
-    api = pl.when(pl.col("api_root").is_not_null())
-    return frame.with_columns(
-        service=api.then(pl.concat_str(pl.lit("OGCAPI"), part, separator="-", ignore_nulls=True)).otherwise("service"),
-        request=api.then("resource").otherwise("request"),
-        layers=api.then(rest.str.extract(r"^/collections/([^/]+)")).otherwise("layers"),
-        workspace=pl.coalesce("workspace", "api_workspace"),
-        image_format=api.then(pl.coalesce("f", "image_format")).otherwise("image_format"),
-        grid=api.then(pl.col("resource").eq("Tile").fill_null(False)).otherwise("grid"),
-        is_download=pl.col("is_download") | whole.fill_null(False),
-    )
+    return frame.hstack(found.rename(_API_COLUMNS)).with_columns(_RESOURCE).with_columns(**_READ)
+
+
+_WORDS = pl.col("layers").str.replace_all(r"[()]", ",").str.split(",")
+_REQUEST = pl.col("request").str.extract(f"({_NAME})")
+_TIDIED: Mapping[str, pl.Expr] = {
+    "service": pl.col("service").str.extract(f"({_NAME})"),
+    "request": _REQUEST.str.to_lowercase().replace_strict(_CANONICAL, default=_REQUEST),
+    "layers": _WORDS.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != "")),
+    "image_format": pl.col("image_format").str.strip_chars().str.to_lowercase(),
+    "crs": pl.coalesce(pl.concat_str(pl.lit("EPSG:"), pl.col("crs").str.extract(_EPSG)), "crs"),
+}
+_SERVICE: Mapping[str, pl.Expr] = {
+    "service": pl.when(pl.col("service").str.to_lowercase().str.starts_with("ogcapi"))
+    .then("service")
+    .otherwise(
+        pl.coalesce(
+            pl.col("service").str.to_uppercase(),
+            pl.col("request").replace_strict(_SERVICE_OF, default=None, return_dtype=pl.String()),
+        )
+    ),
+    "layers": pl.when(pl.col("layers").list.len() > 0).then("layers"),
+}
+# The type names of a catalogue are record schemas, not data.
+_OF_DATA = pl.when(pl.col("service").ne_missing("CSW"))
+_FIRST = pl.col("layers").list.first()
+_FINISHED: Mapping[str, pl.Expr] = {
+    "service": pl.col("service"),
+    "request": pl.col("request"),
+    "layers": _OF_DATA.then("layers"),
+    "workspace": pl.coalesce(
+        "workspace",
+        _OF_DATA.then(_FIRST.str.extract(r"^([^:/]+):[^/]")),
+        # WCS 2.0 allows no colon in an identifier.
+        pl.when(pl.col("service").eq("WCS")).then(_FIRST.str.extract(r"^(.+?)__")),
+    ),
+    "crs": pl.col("crs"),
+    "image_format": pl.col("image_format"),
+    "image_width": pl.col("image_width").cast(pl.Int32(), strict=False),
+    "image_height": pl.col("image_height").cast(pl.Int32(), strict=False),
+    "tiled": pl.when(pl.col("request").is_in(["GetMap", "GetTile", "Tile", "Map"])).then(
+        pl.col("grid") | pl.col("request").eq("GetTile") | pl.col("tiled").str.to_lowercase().eq("true").fill_null(False)
+    ),
+    "is_download": pl.col("is_download")
+    | (pl.col("request").is_in(_DATA_OPERATIONS) & pl.col("result_type").str.to_lowercase().ne_missing("hits")).fill_null(False)
+    | (pl.col("request").is_in(["GetMap", "Map"]) & pl.col("image_format").str.contains(_DATA_FORMATS)).fill_null(False),
+    "record_uuid": pl.col("record_uuid"),
+}
 
 
 def finish(frame: pl.DataFrame, *kept: str) -> pl.DataFrame:
@@ -232,54 +283,7 @@ def finish(frame: pl.DataFrame, *kept: str) -> pl.DataFrame:
         frame: the working columns.
         kept: columns that the answer begins with.
     """
-    layers = pl.col("layers").str.replace_all(r"[()]", ",").str.split(",")
-    frame = frame.with_columns(
-        service=pl.col("service").str.extract(f"({_NAME})"),
-        request=pl.col("request").str.extract(f"({_NAME})"),
-        layers=layers.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != "")),
-        image_format=pl.col("image_format").str.strip_chars().str.to_lowercase(),
-        crs=pl.coalesce(pl.concat_str(pl.lit("EPSG:"), pl.col("crs").str.extract(_EPSG)), "crs"),
-    )
-    lower = pl.col("request").str.to_lowercase()
-    frame = frame.with_columns(request=lower.replace_strict(_CANONICAL, default=pl.col("request")))
-    service = pl.col("service")
-    frame = frame.with_columns(
-        service=pl.when(service.str.to_lowercase().str.starts_with("ogcapi"))
-        .then(service)
-        .otherwise(
-            pl.coalesce(
-                service.str.to_uppercase(),
-                pl.col("request").replace_strict(_SERVICE_OF, default=None, return_dtype=pl.String()),
-            )
-        ),
-        layers=pl.when(pl.col("layers").list.len() > 0).then("layers"),
-    )
-    first = pl.col("layers").list.first()
-    request, image_format = pl.col("request"), pl.col("image_format")
-    return frame.select(
-        *kept,
-        "service",
-        "request",
-        # The type names of a catalogue are record schemas, not data.
-        layers=pl.when(pl.col("service").ne_missing("CSW")).then("layers"),
-        workspace=pl.coalesce(
-            "workspace",
-            pl.when(pl.col("service").ne_missing("CSW")).then(first.str.extract(r"^([^:/]+):[^/]")),
-            # WCS 2.0 allows no colon in an identifier.
-            pl.when(service.eq("WCS")).then(first.str.extract(r"^(.+?)__")),
-        ),
-        crs="crs",
-        image_format="image_format",
-        image_width=pl.col("image_width").cast(pl.Int32(), strict=False),
-        image_height=pl.col("image_height").cast(pl.Int32(), strict=False),
-        tiled=pl.when(request.is_in(["GetMap", "GetTile", "Tile", "Map"])).then(
-            pl.col("grid") | request.eq("GetTile") | pl.col("tiled").str.to_lowercase().eq("true").fill_null(False)
-        ),
-        is_download=pl.col("is_download")
-        | (request.is_in(_DATA_OPERATIONS) & pl.col("result_type").str.to_lowercase().ne_missing("hits")).fill_null(False)
-        | (request.is_in(["GetMap", "Map"]) & image_format.str.contains(_DATA_FORMATS)).fill_null(False),
-        record_uuid="record_uuid",
-    )
+    return frame.with_columns(**_TIDIED).with_columns(**_SERVICE).select(*kept, **_FINISHED)
 
 
 def no_fields() -> list[pl.Expr]:
@@ -289,4 +293,4 @@ def no_fields() -> list[pl.Expr]:
 
 def only(frame: pl.DataFrame, **known: pl.Expr) -> pl.DataFrame:
     """The frame with working columns that are null but for those that are known."""
-    return frame.with_columns(pl.lit(None, data_type).alias(name) for name, data_type in WORKING.items()).with_columns(**known)
+    return frame.with_columns(**{**_UNKNOWN, **known})
