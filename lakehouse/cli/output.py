@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,15 +53,45 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], numeric:
 
     Where a terminal is much too narrow for so many columns, each row is shown as a list of its columns.
     """
+    cells = [[format_value(value) for value in row] for row in rows]
+    right = set(numeric)
+    if sys.stdout.isatty():
+        _draw_table(headings, cells, right)
+    else:
+        _print_lines(headings, cells, right)
+
+
+def _print_lines(headings: Sequence[str], cells: list[list[str]], right: set[str]) -> None:
+    """Without rich, which takes longer to import than a short answer takes."""
+    widths = [max(_width(line) for text in column for line in text.split("\n")) for column in zip(headings, *cells, strict=True)]
+    for row in (headings, *cells):
+        for line in zip_longest(*(text.split("\n") for text in row), fillvalue=""):
+            columns = zip(headings, line, widths, strict=True)
+            print("  ".join(_padded(text, width, heading in right) for heading, text, width in columns))
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    blanks = " " * (width - _width(text))
+    return blanks + text if right else text + blanks
+
+
+def _width(text: str) -> int:
+    """Cells of a terminal that a line of text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _draw_table(headings: Sequence[str], cells: list[list[str]], right: set[str]) -> None:
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
-    cells = [[format_value(value) for value in row] for row in rows]
     natural = sum(max(map(cell_len, column)) + 2 for column in zip(headings, *cells, strict=True))
     # Brackets and colons of a log line are no markup.
-    width = None if sys.stdout.isatty() else natural
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if console.width < min(natural, NARROW * len(headings)):
         for number, row in enumerate(cells, 1):
             listed = Table(f"row {number:,}", "", box=None, pad_edge=False, header_style="bold")
@@ -69,7 +100,6 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], numeric:
             console.print(listed)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    right = set(numeric)
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for row in cells:
