@@ -1,7 +1,7 @@
 """Browser, operating system and automation of a User-Agent header, by ua-parser's maintained rules."""
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -48,7 +48,7 @@ def describe(agents: pl.Series) -> pl.DataFrame:
         libraries, that is, for what makes requests with no person in front of it; false without an agent.
     """
     heads = agents.str.slice(0, MAX_CHARACTERS)
-    answers = [_parse(agent) for agent in heads.to_list()]
+    answers = _answers(heads.to_list())
     spider = pl.Series([spider for _, _, spider in answers], dtype=pl.Boolean())
     device = heads.str.contains(_DEVICES_NAMED_LIKE_SPIDERS)
     return pl.DataFrame(
@@ -95,14 +95,25 @@ class KnownAgents:
         return self._described.select(pl.all().gather(of_row)), self._words[of_row]
 
 
-@lru_cache(MAX_REMEMBERED)
-def _parse(agent: str | None) -> tuple[str | None, str | None, bool]:
-    if agent is None:
-        return (None, None, False)
-    rules = _rules()
-    browser, system = rules.ua.extract(agent), rules.os.extract(agent)
-    spider = rules.de.extract(agent) is not None
-    return browser.family if browser else None, system.family if system else None, spider
+_Answer = tuple[str | None, str | None, bool]
+"""Family of the agent, family of its system, and whether it is one of ua-parser's spiders."""
+_NOTHING: _Answer = (None, None, False)
+_remembered: dict[str, _Answer] = {}
+"""Answers of the process, begun anew when there are too many."""
+
+
+def _answers(agents: list[str | None]) -> list[_Answer]:
+    """What ua-parser says of agents, each of which is parsed once for many inputs."""
+    if len(_remembered) + len(agents) > MAX_REMEMBERED:
+        _remembered.clear()
+    new = [agent for agent in agents if agent is not None and agent not in _remembered]
+    if new:
+        rules = _rules()
+        browsers = [found.family if found else None for found in map(rules.ua.extract, new)]
+        systems = [found.family if found else None for found in map(rules.os.extract, new)]
+        spiders = [found is not None for found in map(rules.de.extract, new)]
+        _remembered.update(zip(new, zip(browsers, systems, spiders, strict=True), strict=True))
+    return [_NOTHING if agent is None else _remembered[agent] for agent in agents]
 
 
 @cache

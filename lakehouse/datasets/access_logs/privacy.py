@@ -98,9 +98,17 @@ class Privacy:
 
     def agent_words(self, agents: pl.Series) -> Words:
         """The words that stand for distinct agents, null among them, in the visitor's hash."""
+        keyed = hashlib.blake2b(digest_size=8, key=self._agent_key)
+
+        def digest(agent: str | None) -> bytes:
+            if agent is None:
+                return bytes(8)
+            state = keyed.copy()  # takes half the time of beginning with the key
+            state.update(agent.encode())
+            return state.digest()
+
         heads = agents.str.slice(0, _MAX_AGENT_CHARACTERS).to_list()
-        digests = [bytes(8) if agent is None else _digest(agent, self._agent_key, 8) for agent in heads]
-        return np.frombuffer(b"".join(digests), "<u8")
+        return np.frombuffer(b"".join(map(digest, heads)), "<u8")
 
     def visitors(self, high: Words, low: Words, agent: Words, day: Words) -> Words:
         """The visitor of each row: 63 bits, all of them uniform, so that SQL has a number without a sign.

@@ -55,11 +55,18 @@ def test_no_agents_make_no_rows() -> None:
     assert answer.schema == {"agent_family": pl.String, "agent_os": pl.String, "is_bot": pl.Boolean}
 
 
-def test_an_agent_is_parsed_once() -> None:
+def test_an_agent_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     agents.describe(pl.Series([CHROME, GOOGLEBOT]))
-    before = agents._parse.cache_info().misses
-    agents.describe(pl.Series([GOOGLEBOT, CHROME]))
-    assert agents._parse.cache_info().misses == before
+    monkeypatch.setitem(agents._remembered, CHROME, ("as remembered", None, False))
+    assert agents.describe(pl.Series([GOOGLEBOT, CHROME]))["agent_family"].to_list() == ["Googlebot", "as remembered"]
+
+
+def test_few_agents_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "MAX_REMEMBERED", 3)
+    for number in range(4):
+        answer = agents.describe(pl.Series([f"curl/{number}", None, CHROME]))
+        assert answer["agent_family"].to_list() == ["curl", None, "Chrome"]
+        assert len(agents._remembered) <= 3
 
 
 def test_what_is_behind_the_limit_is_not_looked_at() -> None:
