@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from lakehouse.datasets.access_logs.fields import Field, RawBlock, raw_frame, rows_and_rejects
+from lakehouse.datasets.access_logs.fields import Field, RawBlock, only_rejects, raw_frame, rows_and_rejects
 from lakehouse.datasets.access_logs.lines import Block
 from lakehouse.datasets.base import ParseContext
 
@@ -31,4 +31,6 @@ class PatternFormat:
         values = lines.select("_line", groups.alias("groups")).unnest("groups")
         times = [name for name, field in self.fields.items() if field.target == "ts"]
         matched = values.select(pl.any_horizontal(pl.col(name).is_not_null() for name in times)).to_series()
+        if not matched.any():  # as when an input of another format is looked at
+            return only_rejects(lines, self.name)
         return rows_and_rejects(raw_frame(values, self.fields, context), lines, matched, self.name)
