@@ -76,6 +76,8 @@ class SqliteCatalog(MetastoreCatalog):
         # stays open: the last one that is closed writes the whole journal back.
         self._database = sqlite3.connect(properties[URI], timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._one_at_a_time = Lock()
+        # Of each table the version that was seen last. A file of metadata never changes, so only where it lies is asked again.
+        self._seen: dict[tuple[str, str], tuple[str, TableMetadata]] = {}
         self._ask(_TABLES)
         self._ask(_NAMESPACES)
         # Older databases have no such column, and tables only.
@@ -101,7 +103,9 @@ class SqliteCatalog(MetastoreCatalog):
         location = self._location(namespace, name)
         if location is None:
             raise NoSuchTableError(f"Table does not exist: {namespace}.{name}")
-        metadata = FromInputFile.table_metadata(load_file_io(self.properties, location).new_input(location))
+        seen, metadata = self._seen.get((namespace, name), ("", None))
+        if metadata is None or seen != location:
+            metadata = FromInputFile.table_metadata(load_file_io(self.properties, location).new_input(location))
         return self._table(namespace, name, metadata, location)
 
     def create_table(
@@ -135,7 +139,6 @@ class SqliteCatalog(MetastoreCatalog):
         location = self._location(namespace, name)
         current: Table | None = None
         if location is not None:
-            # The same place holds the same version, which need not be read again then.
             current = table if location == table.metadata_location else self.load_table(table.name())
         staged = self._update_and_stage_table(current, table.name(), requirements, updates)
         if current is not None and staged.metadata == current.metadata:
@@ -145,6 +148,7 @@ class SqliteCatalog(MetastoreCatalog):
             self._insert(namespace, name, staged.metadata_location)
         else:
             self._replace(namespace, name, current.metadata_location, staged.metadata_location)
+        self._seen[namespace, name] = staged.metadata_location, staged.metadata
         return CommitTableResponse(metadata=staged.metadata, metadata_location=staged.metadata_location)
 
     def namespace_exists(self, identifier: str | Identifier) -> bool:
@@ -210,6 +214,7 @@ class SqliteCatalog(MetastoreCatalog):
         return found[0][0] if found else None
 
     def _table(self, namespace: str, name: str, metadata: TableMetadata, location: str) -> Table:
+        self._seen[namespace, name] = location, metadata
         io = self._load_file_io(metadata.properties, location)
         return Table((*self.identifier_to_tuple(namespace), name), metadata, location, io, self)
 

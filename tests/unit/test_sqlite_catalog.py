@@ -132,6 +132,20 @@ def test_rivals_make_the_same_namespace(tmp_path: Path, monkeypatch: pytest.Monk
         catalog.create_namespace("logs")
 
 
+def test_a_version_is_read_once(tmp_path: Path) -> None:
+    catalog = own(tmp_path)
+    catalog.create_namespace("logs")
+    catalog.create_table("logs.requests", SCHEMA)
+    change(catalog, "ours", "1")
+    change(own(tmp_path), "theirs", "1")
+    seen = catalog.load_table("logs.requests")
+    assert seen.properties == {"ours": "1", "theirs": "1"}
+    Path(seen.metadata_location).unlink()
+    assert catalog.load_table("logs.requests").metadata == seen.metadata
+    with pytest.raises(FileNotFoundError):
+        own(tmp_path).load_table("logs.requests")
+
+
 def test_of_two_who_looked_at_the_same_version_one_commits(tmp_path: Path) -> None:
     catalog = own(tmp_path)
     catalog.create_namespace("logs")
