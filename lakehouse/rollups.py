@@ -237,6 +237,8 @@ def _batches(days: list[date], files: dict[date, list[DataFile]]) -> Iterator[li
 
 _TRUNCATED = re.compile(r"date_trunc\('(minute|hour|day)', (\w+)\)", re.IGNORECASE)
 _MICROSECONDS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
+_WHOLE_DAYS = 2**62 // _MICROSECONDS["day"] * _MICROSECONDS["day"]
+"""Added to a timestamp, since remainders of negative ones, before 1970, are negative; 146,000 years before and after do."""
 
 
 def _truncating(table: Table, query: str) -> str:
@@ -247,9 +249,8 @@ def _truncating(table: Table, query: str) -> str:
         unit, name = found.groups()
         if name not in zoned:
             return found[0]
-        moment, size = f"epoch_us({engine.identifier(name)})", _MICROSECONDS[unit.lower()]
-        # Before 1970 remainders are negative.
-        return f"make_timestamp({moment} - ({moment} % {size} + {size}) % {size})"
+        moment = f"epoch_us({engine.identifier(name)})"
+        return f"make_timestamp({moment} - ({moment} + {_WHOLE_DAYS}) % {_MICROSECONDS[unit.lower()]})"
 
     return _TRUNCATED.sub(arithmetic, query)
 

@@ -51,6 +51,17 @@ def test_days_and_sites_are_told_apart_where_some_have_files_of_one_only(
         assert_rollups_hold(home)
 
 
+def test_hours_before_1970_and_long_after(tmp_path: Path) -> None:
+    home = Home(tmp_path, DATASET)
+    years = (b"0001", b"1969", b"1970", b"9999")
+    lines = (access_line(day, 5, 1, 200, "a", 3).replace(b"2026", year) for year in years for day in (1, 2))
+    home.load(home.write("a.log", b"".join(lines)), format=ACCESS_FORMAT)
+    assert_rollups_hold(home)
+    with reader(home) as connection:
+        hours = connection.execute("SELECT DISTINCT year(hour) FROM access_logs_hourly ORDER BY 1").fetchall()
+    assert hours == [(1,), (1969,), (1970,), (9999,)]
+
+
 def _partitions(home: Home, name: str) -> list[dict[str, dict[str, date]]]:
     rows: list[dict[str, dict[str, date]]] = Reader(home.settings).tables()[name].inspect.partitions().to_pylist()
     return rows
