@@ -280,8 +280,9 @@ class _Users:
             self._described = pl.concat([self._described, pl.DataFrame(users(new, self._privacy))], rechunk=True)
 
     def columns(self, numbers: Codes) -> list[pl.Series]:
-        """Columns for rows with these users, -1 for none."""
-        return self._described.select(pl.all().gather(_positions(numbers))).get_columns() if self.count else []
+        """Columns for rows with these users, -1 for none; but for those that no user has."""
+        some = self._described.select(column for column in self._described if column.null_count() < self.count)
+        return some.select(pl.all().gather(_positions(numbers))).get_columns()
 
 
 class _Distinct:
@@ -318,13 +319,20 @@ class _Distinct:
 
 
 def _at(values: npt.NDArray[_Value], numbers: Codes) -> npt.NDArray[_Value]:
-    """The value of each number, the last one for -1; indexing would give the same and take three times as long."""
-    return values.take(numbers, mode="wrap")
+    """The value of each number, the last one for -1; indexing would give the same and take several times as long."""
+    return values.take(_places(numbers, len(values) - 1))
 
 
 def _used(codes: Codes, count: int) -> Positions:
     """Which numbers below `count` there are among these, in their order; -1 is none."""
-    return np.flatnonzero(np.bincount(codes + 1, minlength=count + 1)[1:])
+    used = np.zeros(count + 1, np.bool_)
+    used[_places(codes, count)] = True
+    return np.flatnonzero(used[:-1])
+
+
+def _places(numbers: Codes, last: int) -> Positions:
+    """The numbers, with the last place for -1: without a sign it is the largest of all, and no branch is needed."""
+    return np.minimum(numbers.view(np.uint32), np.uint32(last)).astype(np.intp)
 
 
 def _renumbered(used: Positions, count: int) -> Codes:
