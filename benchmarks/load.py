@@ -15,7 +15,7 @@ ROWS, QUICK_ROWS = 1_000_000, 1_000
 BEST_OF = 5
 POLARS_GOAL = 1.4
 GOACCESS_GOAL = 0.1
-PYTHON = (sys.executable, "-m", "benchmarks.without_pandas")
+PYTHON = (sys.executable, "-m", "benchmarks.as_installed")
 """As `make bench` does not install it: with no more than the package needs."""
 
 
