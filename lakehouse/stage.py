@@ -73,7 +73,8 @@ class PartitionWriter:
     """
 
     BOUNDED = ("date", "ts", "hour", "day", "_input")
-    """Columns whose lowest and highest value a manifest tells: those that queries and this package filter on."""
+    """Columns whose lowest and highest value a manifest tells: those that queries and this package filter on. Of their types: a
+    user's own dataset may have a number that is called so."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class PartitionWriter:
         self._bounded = [
             (column.name, table.schema().find_field(column.name).field_id, column.type)
             for column in columns
-            if column.name in self.BOUNDED
+            if column.name in self.BOUNDED and column.type in ("date", "timestamp", "string")
         ]
         self._dictionary = [
             column.name if column.type == "string" else f"{column.name}.list.element"

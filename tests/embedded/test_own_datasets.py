@@ -69,6 +69,29 @@ def test_a_csv_export_that_grows_keeps_its_header(home: Home) -> None:
     assert (record.lines, record.rows, record.known_rejects, record.continuation_lines) == (4, 2, 1, 1)
 
 
+def test_a_column_may_be_called_as_those_that_rollups_are_filtered_by(home: Home) -> None:
+    (home.settings.datasets_folder / "calendar.toml").write_text(
+        """
+        name = "calendar"
+        doc = "Entries."
+        [format]
+        type = "ndjson"
+        [timestamp]
+        path = "ts"
+        kind = "iso8601"
+        [[columns]]
+        name = "day"
+        type = "int"
+        [[columns]]
+        name = "hour"
+        type = "double"
+        """
+    )
+    choose(home, "calendar")
+    home.load(home.write("calendar.ndjson", b'{"ts": "2026-01-05T10:00:00Z", "day": 5, "hour": 10.5}\n'))
+    assert answer(home, "SELECT day, hour FROM calendar") == [(5, 10.5)]
+
+
 def test_the_ticket_exports_of_two_tools_in_two_languages(home: Home, test_data: Path) -> None:
     choose(home, "incidents")
     exports = sorted((test_data / "incidents").glob("*.csv"))
