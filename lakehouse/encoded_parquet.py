@@ -245,7 +245,7 @@ def _written_by_arrow(rows: pa.Table, options: Mapping[str, Any]) -> pa.Buffer:
     stream = pa.BufferOutputStream()
     with pq.ParquetWriter(stream, rows.schema, **options) as writer:
         if rows.num_rows:
-            writer.write_table(rows)
+            writer.write_table(rows, rows.num_rows)
     return stream.getvalue()
 
 
@@ -258,8 +258,8 @@ def _read_footer(file: pa.Buffer) -> Struct:
 def _columns_by_name(footer: Struct) -> Mapping[str, list[Struct]]:
     """What the footer of a file of one row group says of each column's chunks: a list of texts is one, as they are."""
     columns: dict[str, list[Struct]] = defaultdict(list)
-    for row_group in footer[_Footer.ROW_GROUPS].value:
-        for chunk in row_group[_RowGroup.CHUNKS].value:
-            column = chunk[_Chunk.COLUMN].value
-            columns[column[_Column.PATH].value[0].decode()].append(column)
+    (row_group,) = footer[_Footer.ROW_GROUPS].value
+    for chunk in row_group[_RowGroup.CHUNKS].value:
+        column = chunk[_Chunk.COLUMN].value
+        columns[column[_Column.PATH].value[0].decode()].append(column)
     return columns

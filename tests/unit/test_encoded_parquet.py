@@ -175,6 +175,16 @@ def test_rows_in_several_pieces_are_one_row_group(tmp_path: Path) -> None:
     check(tmp_path, [pa.concat_tables(pieces)])
 
 
+def test_more_rows_than_pyarrow_puts_into_a_row_group(tmp_path: Path) -> None:
+    count = 2**20 + 1
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1] * (count // 2) + [0], pa.int32()), pa.array(["a", "b"], pa.string()))
+    rows = pa.Table.from_arrays([column, pa.array(range(count))], schema=pa.schema([TEXT, SCHEMA.field("line")]))
+    written(tmp_path / "own.parquet", [rows])
+    found = pq.read_table(tmp_path / "own.parquet")
+    assert found["line"].equals(rows["line"])
+    assert found["text"].equals(rows["text"].cast(pa.string()))
+
+
 def test_texts_that_are_too_much_for_a_dictionary_and_none_at_all(tmp_path: Path) -> None:
     """pyarrow writes them, as it always did."""
     check(tmp_path, [text_rows(["a" * 100, "b"], [0, 1, None])], dictionary_pagesize_limit=50)
