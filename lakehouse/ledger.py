@@ -337,6 +337,12 @@ def ledger_root(table_location: str) -> str:
     return f"{parent}/_lakehouse/{name}"
 
 
+def pointed_sequence(properties: Mapping[str, str]) -> int:
+    """Sequence of the ledger that a version of a table points at, -1 for none: its file is not read."""
+    pointer = properties.get(POINTER)
+    return int(_name(pointer).partition("-")[0]) if pointer else -1
+
+
 def read_ledger(io: FileIO, location: str, properties: Mapping[str, str], known: Ledger | None = None) -> Ledger:
     """Read the ledger that a version of a table points at.
 

@@ -18,10 +18,10 @@ from lakehouse.datasets import dataset_names, get_dataset
 from lakehouse.datasets.base import Dataset, Rollup, View
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import DatasetError, QueryError
-from lakehouse.ledger import InputRecord, Ledger, read_ledger
+from lakehouse.ledger import InputRecord, Ledger, pointed_sequence, read_ledger
 from lakehouse.live import are_own, newest_files
 from lakehouse.rejects import read_rejects
-from lakehouse.rollups import DEFINITION, definition_digest
+from lakehouse.rollups import DEFINITION, SEQUENCE, definition_digest
 from lakehouse.settings import Settings
 from lakehouse.storage import storage_errors
 
@@ -138,7 +138,7 @@ class Reader:
             missing = {rollup.name for rollup in dataset.rollups if (rollup.of or rollup.name) not in names}
             for rollup in dataset.rollups:
                 if rollup.of in tables and (asked_for is None or rollup.name in asked_for):
-                    self._add_up_if_old(connection, rollup, tables.get(rollup.name))
+                    self._add_up_if_old(connection, rollup, tables.get(rollup.name), tables[rollup.of])
             for view in dataset.views:
                 if (asked_for is None or view.name in asked_for) and missing.isdisjoint(_words(view.sql)):
                     self._create_view(connection, view, newest)
@@ -147,13 +147,14 @@ class Reader:
                 connection.register(name, self._ledger_table(name, tables))
         return connection
 
-    def _add_up_if_old(self, connection: duckdb.DuckDBPyConnection, rollup: Rollup, table: Table | None) -> None:
-        """Make a view in the place of a rollup's table that holds the days of another zone, or is not there yet.
+    def _add_up_if_old(self, connection: duckdb.DuckDBPyConnection, rollup: Rollup, table: Table | None, source: Table) -> None:
+        """Make a view in the place of a rollup's table that is not there yet, has other days, or is behind what it is made from.
 
-        Only a load changes what is in the table, and what it is made from has all that is needed.
+        The days may be those of another zone; and whoever loads with an older version of this package knows nothing of the table.
         """
         zone = self._settings["zone"]
-        if table is None or table.properties.get(DEFINITION) != definition_digest(rollup, zone):
+        known = table.properties if table else {}
+        if known.get(DEFINITION) != definition_digest(rollup, zone) or int(known[SEQUENCE]) < pointed_sequence(source.properties):
             connection.execute(f"CREATE OR REPLACE VIEW {engine.identifier(rollup.name)} AS {rollup.duckdb_sql_in(zone)}")
 
     def _create_view(self, connection: duckdb.DuckDBPyConnection, view: View, newest: "NewestDays | None") -> None:

@@ -2,6 +2,7 @@
 
 import sqlglot
 from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
 from sqlglot import exp
 
 from lakehouse.catalog import catalog_errors, ensure_table, open_catalog, rollup_columns, table_columns
@@ -9,11 +10,14 @@ from lakehouse.datasets import dataset_names, get_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.engines import trino as engine
 from lakehouse.reports import ensure_reports
+from lakehouse.rollups import update_rollups
 from lakehouse.settings import Settings
 
 
 def make_views(settings: Settings) -> list[str]:
-    """Make the tables of all datasets that are not there yet, then all views in Trino anew; returns the views' names.
+    """Make the tables of all datasets that are not there yet, and what rollups lack; then all views in Trino anew.
+
+    Returns the views' names.
 
     A view asks with the rights of whoever reads it (`SECURITY INVOKER`): Trino's rules for a table hold through its views.
 
@@ -28,7 +32,9 @@ def make_views(settings: Settings) -> list[str]:
     catalog = open_catalog(settings)
     ensure_reports(catalog, settings)
     for dataset in datasets:
-        _ensure_tables(catalog, settings, dataset)
+        if _ensure_tables(catalog, settings, dataset).current_snapshot() is not None:
+            # Views may read a rollup that is new with this version: it must not be empty until the next load.
+            update_rollups(catalog, settings, dataset)
         for view in dataset.views:
             sql = trino_sql(view.sql_in(settings["zone"]), dataset)
             engine.run(
@@ -58,8 +64,10 @@ def trino_sql(sql: str, dataset: Dataset) -> str:
     return parsed.sql("trino")
 
 
-def _ensure_tables(catalog: Catalog, settings: Settings, dataset: Dataset) -> None:
+def _ensure_tables(catalog: Catalog, settings: Settings, dataset: Dataset) -> Table:
+    """Make what is not there yet; returns the dataset's own table."""
     with catalog_errors(f"tables of {dataset.name}"):
-        ensure_table(catalog, settings, dataset.name, dataset.doc, table_columns(dataset.columns))
+        own = ensure_table(catalog, settings, dataset.name, dataset.doc, table_columns(dataset.columns))
         for rollup in dataset.rollups:
             ensure_table(catalog, settings, rollup.name, rollup.doc, rollup_columns(rollup.columns), partition_by=("date",))
+    return own

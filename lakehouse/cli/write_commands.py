@@ -203,6 +203,7 @@ def rollups(
 ) -> None:
     """Bring rollups up to date; loads do so themselves."""
     from lakehouse.catalog import open_catalog
+    from lakehouse.current import publish_dataset
     from lakehouse.reports import update_reports
     from lakehouse.rollups import update_rollups
 
@@ -211,6 +212,7 @@ def rollups(
     with counted("days", "computed") as count:
         updated = update_rollups(catalog, settings, whose, rebuild, count)
     update_reports(catalog, settings, whose)
+    publish_dataset(catalog, settings, whose)  # with a new zone, views change as rollups do
     if json:
         print_json([asdict(rollup) for rollup in updated])
     else:

@@ -91,6 +91,14 @@ def test_a_rollup_is_what_trino_would_have_made_of_the_rows(both: Settings, roll
     assert_same(there, Reader(both).sql(f"SELECT {columns} FROM {rollup.name}"))
 
 
+def test_a_rollup_that_is_new_is_filled_when_views_are_made(release: Release, both: Settings) -> None:
+    (name, *_) = [rollup.name for rollup in ROLLUPS if rollup.of]
+    before = release.trino(f"SELECT count(*) FROM {name}", schema=NAMESPACE)
+    release.trino(f"DROP TABLE {name}", schema=NAMESPACE)
+    make_views(both)
+    assert release.trino(f"SELECT count(*) FROM {name}", schema=NAMESPACE) == before != [[0]]
+
+
 def test_views_are_made_by_the_release_and_by_its_job_again(release: Release) -> None:
     release.finished_job(release.job_of("loader-views"))
     wanted = {item.name for item in (*VIEWS, *ROLLUPS, *DATASETS.values())}

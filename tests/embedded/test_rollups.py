@@ -14,8 +14,9 @@ from pyiceberg.table import Table
 
 from lakehouse import rollups
 from lakehouse.catalog import ensure_table, open_catalog
+from lakehouse.cli import main
 from lakehouse.datasets import get_dataset
-from lakehouse.datasets.access_logs import DATASET
+from lakehouse.datasets.access_logs import DATASET, AccessLogs
 from lakehouse.derived import files_of_days, replace_days
 from lakehouse.reading import Reader
 from lakehouse.rollups import update_rollups
@@ -183,6 +184,31 @@ def test_another_zone_has_the_days_made_anew_and_only_them(tmp_path: Path) -> No
     assert {update.name for update in updated if update.days} == {rollup.name for rollup in DATASET.rollups if rollup.of}
     assert_rollups_hold(moved)
     assert days() == [(date(2026, 3, 29),)]
+
+
+def test_the_command_tells_dashboards_of_another_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path, DATASET)
+    home.load(home.write("a.log", access_line(28, 23, 1, 200, "a", 3)), format=ACCESS_FORMAT)
+    views = home.folder / "home" / "warehouse" / "lakehouse" / "_lakehouse" / "access_logs" / "views.json"
+    assert "Europe/Paris" not in views.read_text()
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home.folder / "home"))
+    monkeypatch.setenv("LAKEHOUSE_ZONE", "Europe/Paris")
+    assert main(["rollups", "access_logs"]) == 0
+    assert "Europe/Paris" in views.read_text()
+
+
+def test_what_another_version_has_not_brought_up_to_date_is_added_up(tmp_path: Path) -> None:
+    home = Home(tmp_path, DATASET)
+    home.load(home.write("a.log", access_line(1, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
+
+    class OlderVersion(AccessLogs):
+        rollups = tuple(rollup for rollup in DATASET.rollups if not rollup.of)
+
+    Home(tmp_path, OlderVersion()).load(home.write("b.log", access_line(2, 5, 1, 200, "a", 3)), format=ACCESS_FORMAT)
+    for view in ("access_logs_latency_daily", "access_logs_visitors_daily"):
+        with reader(home) as connection:
+            days = connection.execute(f"SELECT day FROM {view} ORDER BY 1").fetchall()
+        assert days == [(date(2026, 3, 1),), (date(2026, 3, 2),)]
 
 
 def test_what_is_made_from_a_rollup_stays_due_until_it_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
