@@ -50,7 +50,11 @@ SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": True}
 def _redis() -> str:
     """Address of the shared caches with its password; empty: there are none."""
     address, password = os.environ.get("DASHBOARDS_REDIS", ""), os.environ.get("DASHBOARDS_REDIS_PASSWORD", "")
-    return make_url(address).set(password=password).render_as_string(hide_password=False) if password else address
+    if not password:
+        return address
+    url = make_url(address)
+    # A password without a user is left out of what SQLAlchemy renders.
+    return url.set(username=url.username or "", password=password).render_as_string(hide_password=False)
 
 
 def _cache(name: str, seconds: int) -> dict[str, Any]:
