@@ -49,7 +49,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("namespace", str, "lakehouse", "Iceberg namespace (schema) of the tables."),
     Setting("datasets", str, "", "Folder with own datasets, one TOML file each; default: `datasets` in home."),
     Setting("input_zone", str, "UTC", "Time zone of timestamps in logs that carry none, as an IANA name."),
-    Setting("zone", str, "UTC", "Time zone of days and months in the daily and monthly views, as an IANA name."),
+    Setting(
+        "zone",
+        str,
+        "UTC",
+        "Time zone of days and months in the daily and monthly views, as an IANA name; the same for all who load.",
+    ),
     Setting("max_rejects", float, 0.05, "Share of lines (of at least 100) that may be unreadable before a load fails."),
     Setting(
         "key",
