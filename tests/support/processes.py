@@ -9,11 +9,13 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from pyiceberg.io.pyarrow import PyArrowFile
+from pytest import MonkeyPatch
 
 from lakehouse.errors import LakehouseError
 from lakehouse.observer import SilentObserver
@@ -31,6 +33,10 @@ FAILED = 3
 def start(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     """Run a function of a module in a process of its own."""
     process = _context.Process(target=_run, args=(target, arguments), daemon=True)
+    with MonkeyPatch.context() as patch:
+        # Hundreds of processes run the lines that other tests run once: to trace them takes as long as the loads.
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        forkserver.ensure_running()
     process.start()
     return process
 
