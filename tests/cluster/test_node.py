@@ -55,6 +55,7 @@ def staying(new_node: NodeMaker) -> Node:
     return new_node()
 
 
+@pytest.mark.long
 def test_one_node_ends_and_the_other_does_not_notice(staying: Node, new_node: NodeMaker) -> None:
     ending = new_node()
     state = ("-o", "jsonpath={.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}")

@@ -15,6 +15,7 @@ from tests.cluster.stopped import ASKED, STOPPED
 from tests.cluster.tools import Release
 
 pytestmark = pytest.mark.cluster
+LONG = pytest.mark.long
 PODS = 8
 FILES = 3
 """Inputs, and so commits, of each pod."""
@@ -35,7 +36,7 @@ def insert(connection: Connection, site: str, number: int) -> int:
     return int(again.retry_state.attempt_number)
 
 
-@pytest.mark.long
+@LONG
 def test_eight_loader_pods_and_two_trino_writers(configured: Release, landing: Any, tmp_path: Path) -> None:
     put_log(landing, "crowd-before/access.log", 10**6, LINES)  # the table is there
     Load(configured, "crowd-before", "crowd", "crowd-before/*.log").finish()
@@ -66,8 +67,10 @@ def test_eight_loader_pods_and_two_trino_writers(configured: Release, landing: A
         assert catalog.load_table("lakehouse.access_logs").scan(row_filter="site = 'crowd'").count() == loaded + inserted
 
 
-@pytest.mark.parametrize("step", [pytest.param("commit prepared", marks=pytest.mark.long), ASKED])
-@pytest.mark.parametrize("rival", ["another input", "the same input", pytest.param("Trino", marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [pytest.param("commit prepared", marks=LONG), ASKED])
+@pytest.mark.parametrize(
+    "rival", ["another input", pytest.param("the same input", marks=LONG), pytest.param("Trino", marks=LONG)]
+)
 def test_a_writer_stopped_inside_its_commit(configured: Release, landing: Any, tmp_path: Path, step: str, rival: str) -> None:
     site = f"{step}-{rival}".replace(" ", "-").lower()
     put_log(landing, f"{site}/before.log", 0, LINES)
