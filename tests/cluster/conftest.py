@@ -66,6 +66,7 @@ def begun(cluster: Cluster, package: Path) -> Iterator[Release]:
     cluster.helm("install", installed.name, str(package), "--namespace", installed.namespace)
     yield installed
     installed.close()
+    assert not _out_of_memory(installed), "a limit of memory is too low for what runs there"
     if given_cluster():  # any other one ends with all that is in it
         remove(installed)
 
@@ -90,6 +91,16 @@ def _seconds_until_ready(release: Release) -> float:
         if (condition["type"], condition["status"]) == ("Ready", "True")
     ]
     return (max(changes) - datetime.fromisoformat(namespace["metadata"]["creationTimestamp"])).total_seconds()
+
+
+def _out_of_memory(release: Release) -> list[str]:
+    """Pods of which a container was killed because it took more memory than its limit."""
+    return [
+        pod["metadata"]["name"]
+        for pod in release.objects("pods")
+        for container in pod["status"].get("containerStatuses", [])
+        if container["lastState"].get("terminated", {}).get("reason") == "OOMKilled"
+    ]
 
 
 def make_namespace(cluster: Cluster, name: str) -> None:
