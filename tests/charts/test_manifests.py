@@ -165,7 +165,7 @@ def test_what_is_configured_otherwise_is_started_again(helm: Helm, values: dict[
     [
         (
             {"trino": {"worker": {"memoryMegabytes": 512}}},
-            "trino: worker.memoryMegabytes is 512, and Trino does not start with less than 1280: raise it",
+            "trino: worker.memoryMegabytes is 512, and Trino does not start with less than 1408: raise it",
         ),
         ({"trino": {"query": {"heapShare": 0.9}}}, "trino: query.heapShare is 0.9; it must be above 0 and at most 0.7"),
         (

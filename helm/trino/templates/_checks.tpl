@@ -2,8 +2,8 @@
 {{- define "trino.check" -}}
 {{- range $who := list "coordinator" "worker" }}
 {{- $megabytes := int (index $.Values $who).memoryMegabytes }}
-{{- if lt $megabytes 1280 }}
-{{- fail (printf "trino: %s.memoryMegabytes is %d, and Trino does not start with less than 1280: raise it" $who $megabytes) }}
+{{- if lt $megabytes 1408 }}
+{{- fail (printf "trino: %s.memoryMegabytes is %d, and Trino does not start with less than 1408: raise it" $who $megabytes) }}
 {{- end }}
 {{- end }}
 {{- if or (le (float64 .Values.query.heapShare) 0.0) (gt (float64 .Values.query.heapShare) 0.7) }}

@@ -1,6 +1,6 @@
-{{/* Heap of a node with so many MiB: what the JVM itself needs beside it grows with it, but is never below 640 MiB. */}}
+{{/* Heap of a node with so many MiB: what the JVM itself needs beside it grows with it, but is never below 768 MiB. */}}
 {{- define "trino.heap" -}}
-{{- $beside := max 640 (div (mul (int .) 20) 100) -}}
+{{- $beside := max 768 (div (mul (int .) 20) 100) -}}
 {{- sub (int .) $beside -}}
 {{- end -}}
 
