@@ -53,12 +53,10 @@ def dashboards_report(name: str, what: str, served: Served, options: Options, go
     superset = Superset(served.address, "admin", served.password)
     # All questions before all pages, and pages in turns: Trino compiles for its first thousand questions, then serves for weeks.
     asked = {slug: _asked(superset, slug, times) for slug in superset.dashboards()}
-    seen = _seen(served, {slug: superset.tabs(slug) for slug in asked}, times)
+    seen = _seen(served, {slug: (superset.tabs(slug), len(alone)) for slug, (alone, *_) in asked.items()}, times)
     lines = []
     for slug, (alone, among_all, together) in asked.items():
-        painted, drawn, charts = seen[slug]
-        assert charts == len(alone), f"{charts} of {len(alone)} charts of {slug} were asked for"
-        seconds = (max(alone.values()), among_all, together, painted, drawn)
+        seconds = (max(alone.values()), among_all, together, *seen[slug])
         lines.append((slug, str(len(alone)), *(f"{value * 1000:,.0f}" for value in seconds)))
     title = f"Dashboards {what}, nothing cached, median of {times}"
     headings = (
@@ -104,31 +102,30 @@ def _ask(superset: "Superset", context: dict[str, Any]) -> None:
     superset.post("/api/v1/chart/data", context)
 
 
-def _seen(served: Served, dashboards: dict[str, dict[str, int]], times: int) -> dict[str, tuple[float, float, int]]:
+def _seen(served: Served, dashboards: dict[str, tuple[dict[str, int], int]], times: int) -> dict[str, tuple[float, float]]:
     """What a person waits for whose browser knows the program, but no answer: medians of seconds by dashboard.
 
     Args:
         served: by which Superset.
-        dashboards: the tabs of each.
+        dashboards: the tabs of each, and how many charts it has.
         times: that each is opened, in turns, after once without a clock.
 
     Returns:
         For the first paint of a chart, the slowest of all, since its question or since somebody came to it, which was later;
-        for all charts in the first window, since the address; and how many charts were painted.
+        and for all charts in the first window, since the address.
     """
     from tests.browser import pages
 
     painted: dict[str, list[float]] = {slug: [] for slug in dashboards}
     drawn: dict[str, list[float]] = {slug: [] for slug in dashboards}
-    charts: dict[str, int] = {}
     with pages.browser_page(served.folder / "chromium") as (page, _):
         pages.behave_like_a_person(page)
         pages.log_in(page, served.address, "admin", served.password)
-        for slug, tabs in list(dashboards.items()) * (1 + times):
+        for slug, (tabs, charts) in list(dashboards.items()) * (1 + times):
             page.goto("about:blank")
             served.forget()
             drawn[slug] += timed(partial(pages.open_first_window, page, served.address, slug, tabs), 1)
             waited = pages.look_at_each(page, tabs)
+            assert len(waited) == charts, f"{len(waited)} of {charts} charts of {slug} were asked for"
             painted[slug].append(max(waited.values()) / 1000)
-            charts[slug] = len(waited)
-    return {slug: (statistics.median(painted[slug][1:]), statistics.median(drawn[slug][1:]), charts[slug]) for slug in dashboards}
+    return {slug: (statistics.median(painted[slug][1:]), statistics.median(drawn[slug][1:])) for slug in dashboards}

@@ -66,9 +66,10 @@ def begun(cluster: Cluster, package: Path) -> Iterator[Release]:
     cluster.helm("install", installed.name, str(package), "--namespace", installed.namespace)
     yield installed
     installed.close()
-    assert not _out_of_memory(installed), "a limit of memory is too low for what runs there"
+    killed = _out_of_memory(installed)
     if given_cluster():  # any other one ends with all that is in it
         remove(installed)
+    assert not killed, "a limit of memory is too low for what runs there"
 
 
 @pytest.fixture(scope="session")
