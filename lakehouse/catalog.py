@@ -20,7 +20,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.transforms import IdentityTransform
+from pyiceberg.transforms import IdentityTransform, MonthTransform
 from pyiceberg.types import (
     BooleanType,
     DateType,
@@ -263,7 +263,7 @@ def ensure_table(
 
     Args:
         columns: all of the table, with `date` and `site` first.
-        partition_by: columns of the partition.
+        partition_by: columns of the partition; `month` is that of `date`.
 
     Raises:
         DatasetError: a column has another type than in the table.
@@ -284,10 +284,10 @@ def _create_table(
     spec = PartitionSpec(
         *(
             PartitionField(
-                source_id=schema.find_field(column).field_id,
+                source_id=schema.find_field("date" if column == "month" else column).field_id,
                 field_id=1000 + index,
-                transform=IdentityTransform(),
-                name=column,
+                transform=MonthTransform() if column == "month" else IdentityTransform(),
+                name="date_month" if column == "month" else column,
             )
             for index, column in enumerate(partition_by)
         ),
@@ -308,6 +308,11 @@ def _create_table(
         return catalog.create_table((namespace, name), schema, location, spec, properties=_PROPERTIES | {"comment": doc})
     except TableAlreadyExistsError:
         return catalog.load_table((namespace, name))
+
+
+def is_by_month(table: Table) -> bool:
+    """Whether a table is partitioned by months, not by days."""
+    return isinstance(table.spec().fields[0].transform, MonthTransform)
 
 
 def _fields(columns: tuple[Column, ...]) -> Iterator[NestedField]:

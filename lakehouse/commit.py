@@ -97,13 +97,13 @@ class StagedFiles:
         """A path for one more data file."""
         return f"{self.folder}/{next(self._numbers):05d}.parquet"
 
-    def add(self, data_file: DataFile) -> None:
-        """List a finished data file."""
+    def add(self, data_file: DataFile, day: date) -> None:
+        """List a finished data file, with the first day of its partition."""
         self._pending.append(data_file)
         self.files += 1
         self.rows += data_file.record_count
         self.size += data_file.file_size_in_bytes
-        self.days.add(partition_day(data_file).isoformat())
+        self.days.add(day.isoformat())
         if len(self._pending) >= MANIFEST_ENTRIES:
             self._flush()
 
@@ -135,7 +135,7 @@ def data_file(path: str, size: int, rows: int, partition: tuple[Any, ...], bound
     Args:
         path: where it lies.
         size: bytes; rows: records.
-        partition: the day, and what else the table is partitioned by.
+        partition: as Iceberg keeps it: days or months since 1970, and what else the table is partitioned by.
         bounds: field id -> lower and upper bound in Iceberg's single-value serialization.
     """
     from pyiceberg.manifest import DataFileContent, FileFormat
@@ -145,7 +145,7 @@ def data_file(path: str, size: int, rows: int, partition: tuple[Any, ...], bound
         content=DataFileContent.DATA,
         file_path=path,
         file_format=FileFormat.PARQUET,
-        partition=Record((partition[0] - EPOCH).days, *partition[1:]),
+        partition=Record(*partition),
         record_count=rows,
         file_size_in_bytes=size,
         column_sizes=None,
@@ -163,8 +163,13 @@ def data_file(path: str, size: int, rows: int, partition: tuple[Any, ...], bound
     return described
 
 
+def month_number(day: date) -> int:
+    """Months since 1970, by which Iceberg keeps a partition by month."""
+    return (day.year - EPOCH.year) * 12 + day.month - EPOCH.month
+
+
 def partition_day(data_file: DataFile) -> date:
-    """The day of a file's partition, which Iceberg keeps as days since 1970."""
+    """The day of a file's partition, which Iceberg keeps as days since 1970, in a table by day."""
     return EPOCH + timedelta(days=data_file.partition[0])
 
 

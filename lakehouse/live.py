@@ -30,8 +30,13 @@ def live_files(
 
 
 def manifest_of_days(days: Collection[date]) -> Callable[[ManifestFile], bool]:
-    """Tells of a manifest whether it can list files of these days, by the bounds that its list gives."""
-    numbers = sorted((day - EPOCH).days for day in days)
+    """Tells of a manifest of a table by day whether it can list files of these days, by the bounds that its list gives."""
+    return manifest_of_partitions([(day - EPOCH).days for day in days])
+
+
+def manifest_of_partitions(first_values: Iterable[int]) -> Callable[[ManifestFile], bool]:
+    """The same of partitions, by the number that each begins with."""
+    numbers = sorted(first_values)
 
     def may_hold(manifest: ManifestFile) -> bool:
         bounds = _bounds(manifest)
@@ -80,7 +85,7 @@ def own_file(table: Table) -> re.Pattern[str]:
 
 
 def _bounds(manifest: ManifestFile) -> tuple[int, int] | None:
-    """First and last day, in days since 1970, of the files that a manifest lists."""
+    """First and last partition, in days or months since 1970, of the files that a manifest lists."""
     bounds = manifest.partitions[0] if manifest.partitions else None
     if bounds is None or bounds.lower_bound is None or bounds.upper_bound is None:
         return None

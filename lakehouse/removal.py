@@ -5,16 +5,14 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.manifest import DataFile, ManifestContent
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from lakehouse.commit import partition_day
-from lakehouse.datasets.base import COLUMN_TYPES, Column
-from lakehouse.errors import CatalogError
+from lakehouse.datasets.base import Column
 from lakehouse.live import live_files, manifest_of_days
-from lakehouse.manifests import manifests
+from lakehouse.rewriting import refuse_row_level_deletes, rows_of
 from lakehouse.stage import PartitionWriter
 from lakehouse.storage import storage_errors
 
@@ -70,22 +68,13 @@ def remove_rows(table: Table, columns: tuple[Column, ...], removal: Removal, wri
     removed = Removed()
     if not removal:
         return removed
-    _refuse_row_level_deletes(table)
+    refuse_row_level_deletes(table)
     for data_file in live_files(
         table, _may_hold(table, removal), manifest_of_days(removal.input_days | {day for day, _ in removal.days})
     ):
         with storage_errors(f"reading {data_file.file_path}"):
             _rewrite(table, columns, data_file, removal, writer, removed)
     return removed
-
-
-def _refuse_row_level_deletes(table: Table) -> None:
-    if any(manifest.content == ManifestContent.DELETES for manifest in manifests(table)):
-        name = ".".join(table.name())
-        raise CatalogError(
-            f"{name} holds row-level deletes by another engine, which rewriting its files here would undo: run this there first: "
-            f"ALTER TABLE {name} EXECUTE optimize"
-        )
 
 
 def _rewrite(
@@ -101,8 +90,7 @@ def _rewrite(
         if "_input" in parquet.schema_arrow.names and not _holds(parquet, removal, data_file):
             return
         removed.files[data_file.file_path] = data_file
-        for group in parquet.iter_batches(batch_size=65_536):
-            rows = _as_columns(pl.DataFrame(pl.from_arrow(pa.Table.from_batches([group]))), columns)
+        for rows in rows_of(parquet, columns):
             gone = rows.filter(_matches(removal))
             for input_id, day, count in gone.group_by("_input", "date").len().iter_rows():
                 removed.rows[input_id, day] = removed.rows.get((input_id, day), 0) + count
@@ -124,16 +112,6 @@ def _matches(removal: Removal) -> pl.Expr:
     for day, site in removal.days:
         condition = condition | ((pl.col("date") == day) & (pl.col("site") == site))
     return condition
-
-
-def _as_columns(rows: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """Rows of an older file with the table's columns of today."""
-    return rows.select(
-        pl.col(column.name).cast(COLUMN_TYPES[column.type])
-        if column.name in rows.columns
-        else pl.lit(None, COLUMN_TYPES[column.type]).alias(column.name)
-        for column in columns
-    )
 
 
 def _may_hold(table: Table, removal: Removal) -> Callable[[DataFile], bool]:

@@ -5,7 +5,7 @@ ledger's sequence up to which it holds of each dataset, in the very commit that 
 its report leaves a load that is known to be due.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -58,7 +58,7 @@ _SCHEMA = pl.Schema({column.name: COLUMN_TYPES[column.type] for column in COLUMN
 
 def ensure_reports(catalog: Catalog, settings: Settings) -> Table:
     """The table of reports, made when there is none; raises CatalogError, DatasetError."""
-    return ensure_table(catalog, settings, LOAD_REPORTS, DOC, COLUMNS, partition_by=("date",))
+    return ensure_table(catalog, settings, LOAD_REPORTS, DOC, COLUMNS, partition_by=("month",))
 
 
 def update_reports(catalog: Catalog, settings: Settings, dataset: Dataset) -> int:
@@ -101,14 +101,14 @@ def _day(load: LoadRecord) -> date:
     return datetime.fromisoformat(load.at).astimezone(UTC).date()
 
 
-def _known(target: Table, days: Iterable[date], dataset: str, due: set[str]) -> pl.DataFrame:
+def _known(target: Table, days: set[date], dataset: str, due: set[str]) -> pl.DataFrame:
     """What the table has of these days, but for what is about to be reported."""
     frames = [pl.DataFrame(schema=_SCHEMA)]
     for path in files_of_days(target, days):
         frame = pl.DataFrame(pl.from_arrow(read_parquet(target.io, path)))
         frames.append(frame.select(pl.col(name).cast(kind) for name, kind in _SCHEMA.items()))
     again = (pl.col("dataset") == dataset) & pl.col("load_id").is_in(sorted(due))
-    return pl.concat(frames).filter(~again)
+    return pl.concat(frames).filter(pl.col("date").is_in(sorted(days)), ~again)
 
 
 def _rows(source: Table, ledger: Ledger, dataset: str, due: list[LoadRecord], sizes: TableSizes) -> Iterator[pl.DataFrame]:

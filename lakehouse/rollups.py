@@ -21,11 +21,11 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 
-from lakehouse.catalog import ensure_table, find_table, rollup_columns
+from lakehouse.catalog import ensure_table, find_table, is_by_month, rollup_columns
 from lakehouse.commit import CommitAnswerLostError, CommitRaceError, partition_day
 from lakehouse.current import publish_current
 from lakehouse.datasets.base import COLUMN_TYPES, Dataset, Rollup
-from lakehouse.derived import files_of_days, ledger_of, replace_days
+from lakehouse.derived import days_of_file, files_of_days, ledger_of, replace_days
 from lakehouse.engines import duckdb as engine
 from lakehouse.errors import QueryError
 from lakehouse.ledger import Ledger
@@ -99,11 +99,22 @@ def update_rollups(
         return updated
 
 
+def ensure_rollup(catalog: Catalog, settings: Settings, dataset: Dataset, rollup: Rollup) -> Table:
+    """A rollup's table, made when there is none: by day, as the dataset's own, if others are made from it, and else by month.
+
+    Raises:
+        CatalogError, DatasetError: see `ensure_table`.
+    """
+    by = "date" if any(other.of == rollup.name for other in dataset.rollups) else "month"
+    return ensure_table(catalog, settings, rollup.name, rollup.doc, rollup_columns(rollup.columns), partition_by=(by,))
+
+
 class _Source:
     """A table as the rollups that are made from it see it: looked at once for all, and again when one of them knows more."""
 
     def __init__(self, catalog: Catalog, settings: Settings, dataset: Dataset, table: Table) -> None:
         self.catalog = catalog
+        self.dataset = dataset
         self.name = table.name()[-1]
         self._settings = settings
         self._rollups = [rollup for rollup in dataset.rollups if (rollup.of or dataset.name) == self.name]
@@ -130,7 +141,8 @@ class _Source:
         if self._files[0] != days:
             files: dict[date, list[DataFile]] = {day: [] for day in days}
             for found in files_of_days(self.table, days).values():
-                files[partition_day(found)].append(found)
+                for day in files.keys() & days_of_file(self.table, found):
+                    files[day].append(found)
             self._files = (days, files)
         return self._files[1]
 
@@ -151,7 +163,7 @@ def _update(
     columns = rollup_columns(rollup.columns)
     for attempt in attempts(settings, CommitRaceError, CommitAnswerLostError):
         with attempt:
-            target = ensure_table(source.catalog, settings, rollup.name, rollup.doc, columns, partition_by=("date",))
+            target = ensure_rollup(source.catalog, settings, source.dataset, rollup)
             known = int(target.properties.get(SEQUENCE, "-1"))
             if known > source.ledger.sequence:  # a rival has loaded and aggregated: an older state must not replace its rows
                 source.look_again()
@@ -182,7 +194,8 @@ def definition_digest(rollup: Rollup, zone: str) -> str:
 
 
 def _all_days(source: Table, target: Table) -> set[date]:
-    return {partition_day(data_file) for table in (source, target) for data_file in live_files(table, lambda _: True)}
+    tables = (source, target)
+    return {day for table in tables for data_file in live_files(table, lambda _: True) for day in days_of_file(table, data_file)}
 
 
 def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[date], count: Count) -> Iterator[pl.DataFrame]:
@@ -193,7 +206,8 @@ def _aggregate(connect: Connect, source: _Source, rollup: Rollup, days: list[dat
     for start in range(0, len(days), DAYS_PER_QUERY):
         window = days[start : start + DAYS_PER_QUERY]
         files = source.files_by_day(window)
-        own = are_own(table, chain.from_iterable(files.values()))
+        # Files that hold no other days, so that nobody need look for these in them.
+        own = not is_by_month(table) and are_own(table, chain.from_iterable(files.values()))
         for chosen in _batches(window, files):
             read = [found for day in chosen for found in files[day]]
             if own and not read:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
-from lakehouse.catalog import LINE, arrow_schema
-from lakehouse.commit import EPOCH, StagedFiles, data_file
+from lakehouse.catalog import LINE, arrow_schema, is_by_month
+from lakehouse.commit import EPOCH, StagedFiles, data_file, month_number
 from lakehouse.compiled import library
 from lakehouse.datasets.base import Column
 from lakehouse.datasets.encoded_rows import EncodedRows
@@ -49,7 +49,8 @@ SITES_PER_DAY = 2**20
 """A partition's sort key is its day times this plus a number for its site."""
 _KEY = "_partition"
 
-Partition = tuple[datetime.date, str]
+Partition = tuple[Any, ...]
+"""The first day, and the site in a table that is partitioned by site."""
 
 
 @dataclass
@@ -69,7 +70,6 @@ class PartitionWriter:
         table: the Iceberg table.
         columns: all of its columns, in the order of the frames.
         staged: where finished files are listed; names them too.
-        partition_by: date and site, or date alone.
     """
 
     BOUNDED = ("date", "ts", "hour", "day", "_input")
@@ -81,12 +81,13 @@ class PartitionWriter:
         table: Table,
         columns: tuple[Column, ...],
         staged: StagedFiles,
-        partition_by: tuple[str, ...] = ("date", "site"),
     ):
         self._table = table
         self._staged = staged
         self._columns = columns
-        self._by_site = "site" in partition_by
+        self._by_site = any(field.name == "site" for field in table.spec().fields)
+        self._by_month = is_by_month(table)
+        self._day = pl.col("date").dt.month_start() if self._by_month else pl.col("date")
         self._schema = arrow_schema(table, columns)
         self._bounded = [
             (column.name, table.schema().find_field(column.name).field_id, column.type)
@@ -167,14 +168,14 @@ class PartitionWriter:
             self._take(gathered)
 
     def _take(self, rows: pl.DataFrame) -> None:
-        keys = ["date", "site"] if self._by_site else ["date"]
-        counts = [rows[key].n_unique() for key in keys]
+        keys = [self._day, pl.col("site")] if self._by_site else [self._day]
+        counts = rows.select(key.n_unique() for key in keys).row(0)
         with storage_errors(f"writing to {self._staged.folder}"):
             if max(counts) == 1:
-                self._append((rows["date"][0], rows["site"][0]), _to_arrow(rows, self._schema))
+                self._append(rows.head(1).select(keys).row(0), _to_arrow(rows, self._schema))
             elif math.prod(counts) <= DIRECT_PARTITIONS:
-                for part in rows.partition_by(keys, maintain_order=True):
-                    self._append((part["date"][0], part["site"][0]), _to_arrow(part, self._schema))
+                for partition, part in rows.group_by(keys, maintain_order=True):
+                    self._append(partition, _to_arrow(part, self._schema))
             else:
                 self._spill(rows)
 
@@ -189,7 +190,6 @@ class PartitionWriter:
                 self._close(partition)
 
     def _append(self, partition: Partition, rows: pa.Table) -> None:
-        partition = partition if self._by_site else (partition[0], "")
         opened = self._open.pop(partition, None)
         if opened is None:
             if len(self._open) >= DIRECT_PARTITIONS:
@@ -241,12 +241,14 @@ class PartitionWriter:
             for name, field_id, kind in self._bounded
             if name in opened.bounds
         }
-        self._staged.add(data_file(opened.path, size, opened.rows, partition if self._by_site else partition[:1], bounds))
+        day, *site = partition
+        number = month_number(day) if self._by_month else (day - EPOCH).days
+        self._staged.add(data_file(opened.path, size, opened.rows, (number, *site), bounds), day)
 
     def _spill(self, rows: pl.DataFrame) -> None:
         for site in rows["site"].unique() if self._by_site else ():
             self._sites.setdefault(site, len(self._sites))
-        key = pl.col("date").to_physical().cast(pl.Int64) * SITES_PER_DAY
+        key = self._day.to_physical().cast(pl.Int64) * SITES_PER_DAY
         if self._by_site:
             key = key + pl.col("site").replace_strict(self._sites, return_dtype=pl.Int64)
         rows = rows.with_columns(key.alias(_KEY)).sort(_KEY, maintain_order=True)
@@ -266,8 +268,8 @@ class PartitionWriter:
         self._spilled.add((_to_arrow(piece, schema) for piece in pieces), keys.to_numpy())
 
     def _partition_of(self, key: int) -> Partition:
-        sites = list(self._sites) or [""]
-        return EPOCH + datetime.timedelta(days=key // SITES_PER_DAY), sites[key % SITES_PER_DAY]
+        day = EPOCH + datetime.timedelta(days=key // SITES_PER_DAY)
+        return (day, list(self._sites)[key % SITES_PER_DAY]) if self._by_site else (day,)
 
 
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:

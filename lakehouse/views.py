@@ -5,12 +5,12 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from sqlglot import exp
 
-from lakehouse.catalog import catalog_errors, ensure_table, open_catalog, rollup_columns, table_columns
+from lakehouse.catalog import catalog_errors, ensure_table, open_catalog, table_columns
 from lakehouse.datasets import dataset_names, get_dataset
 from lakehouse.datasets.base import Dataset
 from lakehouse.engines import trino as engine
 from lakehouse.reports import ensure_reports
-from lakehouse.rollups import update_rollups
+from lakehouse.rollups import ensure_rollup, update_rollups
 from lakehouse.settings import Settings
 
 
@@ -69,5 +69,5 @@ def _ensure_tables(catalog: Catalog, settings: Settings, dataset: Dataset) -> Ta
     with catalog_errors(f"tables of {dataset.name}"):
         own = ensure_table(catalog, settings, dataset.name, dataset.doc, table_columns(dataset.columns))
         for rollup in dataset.rollups:
-            ensure_table(catalog, settings, rollup.name, rollup.doc, rollup_columns(rollup.columns), partition_by=("date",))
+            ensure_rollup(catalog, settings, dataset, rollup)
     return own

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyiceberg.table import Table
 
-from lakehouse import rollups
+from lakehouse import derived, rollups
 from lakehouse.catalog import ensure_table, open_catalog
 from lakehouse.cli import main
 from lakehouse.datasets import get_dataset
@@ -32,9 +32,9 @@ pytestmark = pytest.mark.embedded
 def test_a_load_computes_the_days_that_it_touched_and_no_others(tmp_path: Path) -> None:
     home = Home(tmp_path, DATASET)
     home.load(home.write("a.log", b"".join(access_line(day, 5, 1, 200, "a", 3) for day in range(1, 6))), format=ACCESS_FORMAT)
-    before = {str(row["partition"]["date"]): row for row in _partitions(home, "access_logs_hourly")}
+    before = {str(row["partition"]["date"]): row for row in _partitions(home, "access_logs_latency_hourly")}
     home.load(home.write("b.log", access_line(3, 7, 2, 404, "b", 9)), format=ACCESS_FORMAT)
-    after = {str(row["partition"]["date"]): row for row in _partitions(home, "access_logs_hourly")}
+    after = {str(row["partition"]["date"]): row for row in _partitions(home, "access_logs_latency_hourly")}
     changed = [day for day in after if after[day]["last_updated_snapshot_id"] != before[day]["last_updated_snapshot_id"]]
     assert changed == ["2026-03-03"]
     assert_rollups_hold(home)
@@ -298,7 +298,8 @@ def changes(draw: st.DrawFn, sample: Sample) -> list[tuple[str, int, list[bytes]
 # Looking for a shorter sequence that fails too would take minutes.
 @settings(max_examples=8, phases=(Phase.reuse, Phase.generate))
 def test_rollups_hold_after_any_sequence_of_changes(sample: Sample, data: st.DataObject) -> None:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(derived, "FILES_PER_MONTH", 1)
         home = Home(Path(folder), sample.dataset)
         logs: dict[int, bytes] = {}
         died = False

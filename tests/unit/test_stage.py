@@ -19,6 +19,7 @@ from lakehouse.commit import StagedFiles, partition_day
 from lakehouse.compiled import library
 from lakehouse.datasets.access_logs.encoded import encode
 from lakehouse.datasets.encoded_rows import EncodedRows
+from lakehouse.derived import days_of_file
 from lakehouse.errors import StorageError
 from lakehouse.settings import load_settings
 from tests.support.tiny import TINY
@@ -33,9 +34,16 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return ensure_table(open_catalog(chosen), chosen, "tiny", "doc", COLUMNS)
 
 
+@pytest.fixture(scope="module")
+def monthly(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("monthly")
+    chosen = load_settings({"LAKEHOUSE_HOME": str(folder), "HOME": str(folder)})
+    return ensure_table(open_catalog(chosen), chosen, "monthly", "doc", COLUMNS, partition_by=("month",))
+
+
 def frame(rows: list[tuple[int, int]], first: int) -> pl.DataFrame:
     """Rows of (day, site), numbered from `first`."""
-    days = [date(2026, 1, 1) + timedelta(days=day) for day, _ in rows]
+    days = [date(2025, 12, 20) + timedelta(days=day) for day, _ in rows]
     return pl.DataFrame(
         {
             "date": days,
@@ -56,7 +64,7 @@ class RecordedFiles(StagedFiles):
         super().__init__(table, load_id)
         self.added: list[DataFile] = []
 
-    def add(self, data_file: DataFile) -> None:
+    def add(self, data_file: DataFile, day: date) -> None:
         self.added.append(data_file)
 
 
@@ -65,11 +73,22 @@ BLOCKS = st.lists(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min
 
 @settings(max_examples=25, deadline=None)
 @given(
-    blocks=BLOCKS, merge_rows=st.integers(1, 50), rows_per_file=st.sampled_from([5, 1000]), small_bytes=st.sampled_from([1, 1000])
+    by_month=st.booleans(),
+    blocks=BLOCKS,
+    merge_rows=st.integers(1, 50),
+    rows_per_file=st.sampled_from([5, 1000]),
+    small_bytes=st.sampled_from([1, 1000]),
 )
 def test_rows_in_are_rows_out(
-    table: Any, blocks: list[list[tuple[int, int]]], merge_rows: int, rows_per_file: int, small_bytes: int
+    table: Any,
+    monthly: Any,
+    by_month: bool,
+    blocks: list[list[tuple[int, int]]],
+    merge_rows: int,
+    rows_per_file: int,
+    small_bytes: int,
 ) -> None:
+    table = monthly if by_month else table
     staged = RecordedFiles(table, f"load-{id(blocks)}")
     frames = []
     with pytest.MonkeyPatch.context() as patch:
@@ -77,7 +96,7 @@ def test_rows_in_are_rows_out(
         patch.setattr(spill, "RUN_BATCH_ROWS", 7)
         patch.setattr(stage, "ROWS_PER_FILE", rows_per_file)
         patch.setattr(stage, "SMALL_BYTES", small_bytes)
-        patch.setattr(stage, "DIRECT_PARTITIONS", 3)
+        patch.setattr(stage, "DIRECT_PARTITIONS", 1 if by_month else 3)
         with stage.PartitionWriter(table, COLUMNS, staged) as writer:
             first = 1
             for block in blocks:
@@ -92,8 +111,15 @@ def written(staged: RecordedFiles) -> pl.DataFrame:
     found = []
     for data_file in staged.added:
         rows = pl.DataFrame(pl.from_arrow(pq.read_table(data_file.file_path)))
-        assert rows["date"].unique().to_list() == [partition_day(data_file)]
-        assert rows["site"].unique().to_list() == [data_file.partition[1]]
+        if len(data_file.partition) == 1:
+            assert rows.select(pl.col("date").dt.month_start().unique()).to_series().to_list() == [
+                date(1970 + data_file.partition[0] // 12, 1 + data_file.partition[0] % 12, 1)
+            ]
+            days = days_of_file(staged.table, data_file)
+            assert (days[0], days[-1]) == (rows["date"].min(), rows["date"].max())
+        else:
+            assert rows["date"].unique().to_list() == [partition_day(data_file)]
+            assert rows["site"].unique().to_list() == [data_file.partition[1]]
         assert rows.height == data_file.record_count
         assert data_file.file_size_in_bytes == Path(data_file.file_path).stat().st_size
         found.append(rows)
