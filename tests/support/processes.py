@@ -26,7 +26,14 @@ from tests.support.stops import EXIT_CODE, PATIENCE, ExitAt
 from tests.support.tiny import TINY
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.support.processes", "duckdb", "lakehouse.sqlite_catalog", "pyiceberg.io.pyarrow"])
+# What loads import, some of it at its first use, and what the modules of tests do that a started function may be of.
+_context.set_forkserver_preload(
+    [
+        "tests.support.processes", "tests.support.rollups", "tests.support.state", "tests.s3server", "hypothesis",
+        "lakehouse.cli", "lakehouse.datasets.api_logs", "lakehouse.publish", "lakehouse.sqlite_catalog",
+        "duckdb", "numpy.ma", "pyiceberg.avro.decoder_fast", "pyiceberg.io.pyarrow", "ua_parser_builtins.lazy",
+    ]
+)  # fmt: skip
 FAILED = 3
 
 

@@ -7,6 +7,7 @@ import platform
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -287,6 +288,9 @@ class Node:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        if not _until(lambda: bridge.poll() is not None or _is_listening(local), END_SECONDS) or bridge.poll() is not None:
+            bridge.kill()
+            raise NodeError(f"socat does not listen on port {local} of the loopback interface: another program may have taken it")
         return local, bridge
 
     def _forget_containers(self) -> None:
@@ -325,6 +329,14 @@ def _until(condition: Callable[[], bool], seconds: float) -> bool:
         return waiting(condition)
     except RetryError:
         return False
+
+
+def _is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_gone(process: int) -> bool:
