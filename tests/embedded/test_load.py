@@ -75,6 +75,7 @@ def test_short_inputs_with_a_long_common_header_are_not_compared_with_each_other
     assert len(home.texts()) == 10 + 55
 
 
+@pytest.mark.no_cover  # the same lines over and over
 def test_a_log_that_grows_by_a_few_lines_is_only_read_on(home: Home) -> None:
     content = lines(200)
     size = 0

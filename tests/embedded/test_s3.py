@@ -113,6 +113,7 @@ def test_an_object_replaced_between_listing_and_reading(tmp_path: Path, s3: S3Se
     assert statuses(home.load(f"s3://{bucket}/a.log")) == {"loaded": 1}
 
 
+@pytest.mark.no_cover  # the same lines a thousand times
 @pytest.mark.parametrize("objects", [1_001, pytest.param(10_000, marks=pytest.mark.long)])
 def test_a_second_run_over_many_objects_reads_none(tmp_path: Path, s3: S3Server, objects: int) -> None:
     bucket = s3.new_bucket()

@@ -1,7 +1,14 @@
 """An embedded lakehouse in a temporary folder, and short ways to load into it and to look at it."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+import duckdb
+from pyiceberg.table import Table
 
 from lakehouse.catalog import find_table, open_catalog
 from lakehouse.engines import duckdb as engine
@@ -11,7 +18,18 @@ from lakehouse.load import Loader, Report, Request
 from lakehouse.load_options import Options
 from lakehouse.observer import Observer
 from lakehouse.settings import Settings, load_settings
+from lakehouse.storage import uses_s3
 from tests.support.tiny import TINY
+
+_numbers = count()
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    connection = engine.connect(load_settings({}))
+    # What is damaged on purpose must not be answered from memory.
+    connection.execute("SET enable_external_file_cache = false")
+    return connection
 
 
 class Home:
@@ -47,9 +65,24 @@ class Home:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query in which `t` is the dataset's table."""
-        with engine.connect(self.settings) as connection:
-            connection.execute(f"CREATE VIEW t AS {engine.scan_sql(self.table())}")
+        with self.connect({"t": self.table()}) as connection:
             return connection.execute(sql).fetchall()
+
+    @contextmanager
+    def connect(self, tables: Mapping[str, Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An empty database with a view for each of some tables.
+
+        It is one of a DuckDB that this process starts once, unless keys of S3 tell it from others: to load extensions takes
+        longer than most tests.
+        """
+        with engine.connect(self.settings) if uses_s3(self.settings) else _duckdb().cursor() as connection:
+            name = f"database_{next(_numbers)}"
+            connection.execute(f"ATTACH ':memory:' AS {name}; USE {name}")
+            engine.create_views(connection, tables)
+            try:
+                yield connection
+            finally:
+                connection.execute(f"USE memory; DETACH {name}")
 
     def texts(self) -> list[str]:
         """All texts of the tiny dataset, sorted: what is there, and how often."""

@@ -40,7 +40,7 @@ def reader(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def assert_rollups_hold(home: Home) -> None:
     """Each rollup of the dataset holds what its query over the rows, or over the rollup that it is made from, answers."""
-    with reader(home) as connection:
+    with home.connect(Reader(home.settings).tables()) as connection:
         for rollup in home.dataset.rollups:
             names = ", ".join(engine.identifier(column.name) for column in rollup.columns)
             stored, wanted = f"SELECT {names} FROM {rollup.name}", to_duckdb(rollup.sql_in(home.settings["zone"]))
