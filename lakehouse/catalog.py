@@ -282,15 +282,7 @@ def _create_table(
     namespace = settings["namespace"]
     schema = Schema(*_fields(columns))
     spec = PartitionSpec(
-        *(
-            PartitionField(
-                source_id=schema.find_field("date" if column == "month" else column).field_id,
-                field_id=1000 + index,
-                transform=MonthTransform() if column == "month" else IdentityTransform(),
-                name="date_month" if column == "month" else column,
-            )
-            for index, column in enumerate(partition_by)
-        ),
+        *(_partition_field(schema, 1000 + index, column) for index, column in enumerate(partition_by)),
         spec_id=0,
     )
     try:
@@ -308,6 +300,13 @@ def _create_table(
         return catalog.create_table((namespace, name), schema, location, spec, properties=_PROPERTIES | {"comment": doc})
     except TableAlreadyExistsError:
         return catalog.load_table((namespace, name))
+
+
+def _partition_field(schema: Schema, field_id: int, column: str) -> PartitionField:
+    source, transform, name = (
+        ("date", MonthTransform(), "date_month") if column == "month" else (column, IdentityTransform(), column)
+    )
+    return PartitionField(source_id=schema.find_field(source).field_id, field_id=field_id, transform=transform, name=name)
 
 
 def is_by_month(table: Table) -> bool:

@@ -62,13 +62,16 @@ def _files_of_partitions(table: Table, days: Iterable[date]) -> Iterator[DataFil
 
 def _carried_files(table: Table, days: set[date], replaced: Mapping[str, DataFile]) -> dict[str, DataFile]:
     """Files by path whose rows of other days than these are to be written anew."""
+    if not is_by_month(table):
+        return {}
     carried = {path: data_file for path, data_file in replaced.items() if not days.issuperset(days_of_file(table, data_file))}
     others: dict[int, dict[str, DataFile]] = {}
-    for data_file in _files_of_partitions(table, days) if is_by_month(table) else ():
+    for data_file in _files_of_partitions(table, days):
         if data_file.file_path not in replaced:
             others.setdefault(data_file.partition[0], {})[data_file.file_path] = data_file
     for gathered in others.values():
-        carried |= gathered if len(gathered) >= FILES_PER_MONTH else {}
+        if len(gathered) >= FILES_PER_MONTH:
+            carried |= gathered
     return carried
 
 

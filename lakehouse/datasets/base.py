@@ -184,7 +184,7 @@ class Rollup:
     Args:
         name: the table's name, beginning with the dataset's.
         doc: one sentence.
-        columns: of the rollup; `date` (first) and `site` are its partition, like the dataset's.
+        columns: of the rollup; `date` comes first, then `site`.
         sql: Trino dialect; a SELECT over one table that yields `columns` in their order, grouped so that rows of
             different dates never mix. The loader adds the filter on `date` by replacing the table's name. `{day}` is
             the day in the tables' time zone, of a column `hour`.

@@ -78,8 +78,8 @@ class Home:
         with engine.connect(self.settings) if uses_s3(self.settings) else _duckdb().cursor() as connection:
             name = f"database_{next(_numbers)}"
             connection.execute(f"ATTACH ':memory:' AS {name}; USE {name}")
-            engine.create_views(connection, tables)
             try:
+                engine.create_views(connection, tables)
                 yield connection
             finally:
                 connection.execute(f"USE memory; DETACH {name}")
